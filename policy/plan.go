@@ -1,0 +1,138 @@
+package policy
+
+// Kind says in which direction a move goes.
+type Kind uint8
+
+// The directions of a move.
+const (
+	Promotion Kind = iota // to a faster tier
+	Demotion              // to a slower tier
+)
+
+func (k Kind) String() string {
+	if k == Promotion {
+		return "promotion"
+	}
+	return "demotion"
+}
+
+// Rule names why something was or was not moved. The values are labels in
+// metrics, the status and the documentation.
+type Rule string
+
+// Why a move was planned.
+const (
+	Fill     Rule = "fill"     // hot, and the faster tier has room
+	Exchange Rule = "exchange" // hotter than a victim, which leaves for it
+	Victim   Rule = "victim"   // leaves so that a hotter region fits
+	Relief   Rule = "relief"   // a node is below its reserve: the coldest leave
+)
+
+// Why a move was not planned.
+const (
+	VetoEvidence   Rule = "evidence"   // not yet seen hot often enough
+	VetoSeparation Rule = "separation" // not surely hotter than the victim
+	VetoPayback    Rule = "payback"    // would not earn back its cost
+	VetoRoom       Rule = "room"       // no tier below has room for the victim
+	VetoCooldown   Rule = "cooldown"   // moved too recently
+	VetoBudget     Rule = "budget"     // this plan's bytes are spent
+	VetoImmovable  Rule = "immovable"  // the kernel refuses to move it
+	VetoBound      Rule = "bound"      // the owner's own memory policy
+	VetoShared     Rule = "shared"     // several processes map it
+)
+
+// Vetoes lists every veto, in the order in which they are tested.
+var Vetoes = [...]Rule{VetoImmovable, VetoBound, VetoShared, VetoCooldown, VetoEvidence, VetoPayback, VetoSeparation, VetoRoom, VetoBudget}
+
+// Reason explains one move in numbers.
+type Reason struct {
+	Rule Rule
+	// Rate and VictimRate are accesses per second and page of what moves and
+	// of what it displaces (of what displaces it, for a victim).
+	Rate, VictimRate float32
+	// Separation is the difference of the two log rates in standard
+	// deviations; 0 without a victim.
+	Separation float32
+	// Payback is the benefit over the horizon divided by the cost.
+	Payback float32
+}
+
+// Move asks for the pages of a region that lie on one node to be put on
+// another.
+type Move struct {
+	// Process is an index into Snapshot.Processes.
+	Process int
+	ID      ProcessID
+	// Addr is the address of the region.
+	Addr uint64
+	// Pieces has a bit for each piece to move.
+	Pieces uint32
+	// From and To are nodes; pages of the region elsewhere stay.
+	From, To Slot
+	// Pages is how many pages are expected to move.
+	Pages  int
+	Kind   Kind
+	Huge   bool
+	Reason Reason
+}
+
+// Plan is what should be done, in this order: what makes room stands before
+// what needs it.
+type Plan struct {
+	Moves []Move
+	// Boundaries has, for each tier but the slowest, the rate (accesses per
+	// second and page) that separates what should be in it or above from what
+	// should be below. Zero when everything fits.
+	Boundaries []float32
+	// Vetoed counts the pages of candidates that stayed, by the first rule
+	// that held them back.
+	Vetoed map[Rule]uint64
+	// Processes has one entry for each process of the snapshot.
+	Processes []Summary
+}
+
+// Summary is where one process's memory and its accesses are.
+type Summary struct {
+	// Bytes has the present bytes per tier, Elsewhere those in no tier.
+	Bytes     []uint64
+	Elsewhere uint64
+	// Heat has the estimated accesses per second per tier.
+	Heat []float64
+	// Immovable counts bytes that the kernel refuses to move; Bound those
+	// under a policy of the owner, Shared those of several owners.
+	Immovable, Bound, Shared uint64
+}
+
+// Params are the operator's choices, already in the engine's units.
+type Params struct {
+	// Separation is z: how many standard deviations a candidate must be
+	// hotter than its victim.
+	Separation float64
+	// Payback is the least benefit over cost.
+	Payback float64
+	// Cooldown is for how many seconds after a move the region stays.
+	Cooldown float64
+	// Budget is the most bytes that one plan may move, both directions
+	// together.
+	Budget uint64
+	// EvidenceFill and EvidenceExchange are how many of the last eight samples
+	// must have seen a region hot before it is promoted into free room, or in
+	// exchange for a victim.
+	EvidenceFill, EvidenceExchange int
+	// HorizonMin and HorizonMax, in seconds, bound for how long a region is
+	// expected to stay as it has been.
+	HorizonMin, HorizonMax float64
+}
+
+// DefaultParams are the engine's defaults; Budget is the caller's to set.
+func DefaultParams() Params {
+	return Params{
+		Separation:       2.5,
+		Payback:          1.5,
+		Cooldown:         10,
+		EvidenceFill:     2,
+		EvidenceExchange: 3,
+		HorizonMin:       10,
+		HorizonMax:       60,
+	}
+}

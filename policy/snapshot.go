@@ -1,0 +1,168 @@
+package policy
+
+import "math"
+
+const (
+	// PageSize is the unit in which pages are counted, whatever the size of
+	// the machine's own pages or of a huge page.
+	PageSize = 4 << 10
+	// RegionSize is the unit of accounting.
+	RegionSize = 2 << 20
+	// PieceSize is the unit of moving inside a region that is hot in parts.
+	PieceSize = 64 << 10
+	// PagesPerRegion is the number of 4 KiB pages in a region.
+	PagesPerRegion = RegionSize / PageSize
+	// PagesPerPiece is the number of 4 KiB pages in a piece.
+	PagesPerPiece = PieceSize / PageSize
+	// PiecesPerRegion is the number of pieces in a region; a uint32 holds a
+	// mask of them.
+	PiecesPerRegion = RegionSize / PieceSize
+	// AllPieces is the mask of a whole region.
+	AllPieces uint32 = math.MaxUint32
+	// MaxSlots bounds the nodes with memory that a snapshot can describe.
+	MaxSlots = 32
+)
+
+// NodeID is the kernel's number of a NUMA node.
+type NodeID int
+
+// Slot is the index of a node in Snapshot.Nodes: small, dense and stable for
+// as long as the machine's nodes do not change.
+type Slot uint8
+
+// NoSlot marks the absence of a node.
+const NoSlot Slot = 0xff
+
+// Node is one NUMA node with memory, as it is now.
+type Node struct {
+	ID NodeID
+	// Tier is the index into Snapshot.Tiers, or -1 for a node that belongs to
+	// no tier: memory there is counted and never chosen as a target.
+	Tier int
+	// Size, Free and Reserve are in bytes. Reserve is never filled by tierd.
+	Size, Free, Reserve uint64
+}
+
+// Room is how many bytes tierd may still put on the node.
+func (n Node) Room() uint64 {
+	if n.Free <= n.Reserve {
+		return 0
+	}
+	return n.Free - n.Reserve
+}
+
+// Tier is a rank of nodes; its index in Snapshot.Tiers is its rank, 0 the
+// fastest.
+type Tier struct {
+	Name string
+	// AccessNS is the time in nanoseconds that one access to this tier costs a
+	// loaded machine. It rises with the rank.
+	AccessNS float64
+}
+
+// ProcessID names one life of a process: the number alone is reused.
+type ProcessID struct {
+	PID int
+	// Start is the process's start time in clock ticks since boot
+	// (/proc/PID/stat, field 22).
+	Start uint64
+	// Exec changes with every execve: after one, no address means what it
+	// meant before.
+	Exec uint64
+}
+
+// Snapshot is everything that one decision may look at.
+type Snapshot struct {
+	// Seconds is the time of the snapshot on a monotonic clock with any origin.
+	Seconds float64
+	Tiers   []Tier
+	Nodes   []Node
+	// Processes are in a stable order; each belongs to one workload.
+	Processes []Process
+	// MoveCost is what moving one page costs, in seconds, as recent moves
+	// measured it.
+	MoveCost float64
+}
+
+// Process is one process of a workload and its memory.
+type Process struct {
+	ID ProcessID
+	// Workload is the name of the rule that selected the process.
+	Workload string
+	// Enforce tells whether this process's moves will be carried out. The
+	// engine plans the same either way.
+	Enforce bool
+	// Regions are sorted by address and do not overlap.
+	Regions []Region
+	// Details holds the pieces of the regions that are hot in parts.
+	Details []Detail
+}
+
+// Flags of a region.
+const (
+	// Huge: the region is mapped by one huge page and moves as a whole.
+	Huge uint8 = 1 << iota
+	// Immovable: the kernel refused again and again, or the owner forbade it.
+	Immovable
+	// Bound: an explicit memory policy of the owner covers the region.
+	Bound
+	// Shared: several processes map it, or a file backs it.
+	Shared
+	// Unseen: no sample has been taken yet; Rate means nothing.
+	Unseen
+	// MovedUp: the last move of the region was a promotion.
+	MovedUp
+)
+
+// Region is 2 MiB of one process's address space.
+type Region struct {
+	// Addr is a multiple of RegionSize.
+	Addr uint64
+	// Rate is the estimated accesses per second and page; at least a small
+	// positive number, never NaN.
+	Rate float32
+	// LogVar is the variance of ln(Rate).
+	LogVar float32
+	// Stable is for how many seconds the rate has been like this.
+	Stable float32
+	// SinceMove is how many seconds ago the region, or a part of it, was moved;
+	// +Inf if never.
+	SinceMove float32
+	// Placement says how many present pages lie where, most pages first; the
+	// rest is unused and zero. Pages on nodes beyond the first three are not
+	// counted.
+	Placement [3]SlotPages
+	// Evidence has one bit for each of the last eight samples, the newest in
+	// bit 0: set when the sample saw the region hotter than the boundary.
+	Evidence uint8
+	Flags    uint8
+	// Detail is an index into Process.Details, or -1.
+	Detail int32
+}
+
+// SlotPages is a number of 4 KiB pages on one node.
+type SlotPages struct {
+	Pages uint16
+	Slot  Slot
+}
+
+// Pages is the number of present pages that the region's placement counts.
+func (r *Region) Pages() int {
+	return int(r.Placement[0].Pages) + int(r.Placement[1].Pages) + int(r.Placement[2].Pages)
+}
+
+// Detail is what is known of a region piece by piece.
+type Detail [PiecesPerRegion]Piece
+
+// Piece is 64 KiB of a region.
+type Piece struct {
+	// Rate and LogVar are as in Region.
+	Rate   float32
+	LogVar float32
+	// Pages is the number of present pages, 0 to PagesPerPiece.
+	Pages uint8
+	// Slot is the node of the piece's pages; NoSlot when they are mixed.
+	Slot Slot
+	// Evidence is as in Region.
+	Evidence uint8
+}
