@@ -1,0 +1,396 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Reads accessed bits and placement from a process's page tables, and lists
+ * its mappings, without taking a lock of the process.
+ *
+ * The walk follows physical addresses through the direct map with
+ * bpf_probe_read_kernel, which cannot fault. A table that is freed under it
+ * yields garbage, so the entry that led to a table is read again after the
+ * copy and the block is dropped if it changed.
+ */
+#include "core.h"
+
+char LICENSE[] SEC("license") = "GPL";
+
+#define MAX_BLOCKS 1024
+#define MAX_SLOTS 32
+#define NO_SLOT 0xff
+#define NODE_GRANULES (1 << 18)
+#define BLOCK_SHIFT 21
+#define MAGIC_WORDS 8
+
+/* The format of the page tables: see format.go, which owns these numbers. */
+const volatile __u32 page_shift = 12;
+const volatile __u32 index_bits = 9;
+const volatile __u64 present_mask = 0x101;
+const volatile __u64 valid_mask = 0x1;	 /* cleared while a hint fault is armed */
+const volatile __u8 invert_invalid = 1;	 /* then the frame bits are inverted (L1TF) */
+const volatile __u64 leaf_mask = 0x80;
+const volatile __u64 leaf_value = 0x80;
+const volatile __u64 young_mask = 0x20;
+const volatile __u64 special_mask = 0x200;
+
+/* Which slot a frame belongs to: node_of[frame >> granule_shift]. */
+const volatile __u32 granule_shift = 9;
+__u8 node_of[NODE_GRANULES];
+
+enum kind {
+	KIND_NONE = 0,	/* nothing is mapped */
+	KIND_TABLE = 1, /* a table of base pages */
+	KIND_LEAF = 2,	/* one huge page of leaf_shift bits */
+	KIND_TORN = 3,	/* the table changed while it was read */
+	KIND_FAULT = 4, /* the table could not be read */
+};
+
+struct block {
+	__u64 young[8];	  /* a bit for each 4 KiB page */
+	__u64 present[8];
+	__u8 slot[32];	  /* of each 64 KiB piece; NO_SLOT: none or mixed */
+	__u16 count[MAX_SLOTS]; /* present 4 KiB pages on each slot */
+	__u16 present_pages;
+	__u16 young_pages;
+	__u8 kind;
+	__u8 leaf_shift;
+	__u16 pad;
+};
+
+enum mode {
+	MODE_WALK = 0,
+	MODE_CALIBRATE = 1,
+};
+
+struct request {
+	__u64 base;	 /* of the direct map; the first one to try in calibration */
+	__u64 phys_mask; /* the frame's bits of an entry */
+	__u64 budget_ns; /* stop after this long: the program runs under RCU */
+	__u64 magic[MAGIC_WORDS];
+	__u32 levels;
+	__u32 n;
+	__u32 mode;
+	__u32 candidates; /* how many bases to try */
+	__u64 addr[MAX_BLOCKS];
+};
+
+struct result {
+	__u64 base; /* found by calibration; 0: none */
+	__u64 pgd;
+	__u64 exec;
+	__u64 ns;
+	__u32 done; /* blocks that were read */
+	__u32 visited; /* 1: the task is there; 2: it has an address space */
+	struct block block[MAX_BLOCKS];
+};
+
+struct request req;
+struct result res;
+__u64 table[512];
+
+struct walk {
+	__u64 pgd;
+	__u64 start;
+	/* the last level-1 table, so that neighbours do not descend again */
+	__u64 cached_key;
+	__u64 cached_table;
+};
+
+static __always_inline __u64 frame_of(__u64 e, __u64 phys_mask)
+{
+	if (invert_invalid && !(e & valid_mask))
+		e = ~e;
+	return e & phys_mask;
+}
+
+static __always_inline int slot_of(__u64 phys)
+{
+	__u64 i = (phys >> page_shift) >> granule_shift;
+
+	if (i >= NODE_GRANULES)
+		return NO_SLOT;
+	return node_of[i];
+}
+
+/* What a descent finds: the entry that ends it, where it lies, and its level. */
+struct found {
+	__u64 entry;
+	__u64 entry_at;
+	__u64 table; /* of base pages, when level is 0 */
+	__u32 level;
+	__u32 kind;
+};
+
+static __always_inline void descend(struct walk *w, __u64 addr, __u64 base, struct found *f)
+{
+	__u64 at = w->pgd, e = 0, slot;
+	__u64 mask = (1ULL << index_bits) - 1;
+	__u32 shift1 = page_shift + index_bits;
+	__u64 key = addr >> (shift1 + index_bits);
+	__u32 level, i;
+	int cached = w->cached_table && w->cached_key == key;
+
+	f->kind = KIND_NONE;
+	f->level = 0;
+	f->table = 0;
+	for (i = 1; i <= 5; i++) {
+		if (i >= req.levels)
+			break;
+		level = req.levels - i;
+		if (cached) {
+			if (level > 1)
+				continue;
+			at = w->cached_table;
+		}
+		if (level == 1 && !cached) {
+			w->cached_key = key;
+			w->cached_table = at;
+		}
+		slot = at + (((addr >> (page_shift + level * index_bits)) & mask) << 3);
+		if (bpf_probe_read_kernel(&e, sizeof(e), (void *)slot)) {
+			f->kind = KIND_FAULT;
+			return;
+		}
+		if (!(e & present_mask))
+			return;
+		f->entry = e;
+		f->entry_at = slot;
+		if ((e & leaf_mask) == leaf_value) {
+			f->level = level;
+			f->kind = KIND_LEAF;
+			return;
+		}
+		at = base + (e & req.phys_mask);
+	}
+	f->table = at;
+	f->kind = KIND_TABLE;
+}
+
+static __always_inline void read_leaf(struct block *b, struct found *f, __u64 addr)
+{
+	__u32 shift = page_shift + f->level * index_bits, i;
+	__u64 size = 1ULL << shift;
+	__u64 phys = frame_of(f->entry, req.phys_mask) & ~(size - 1);
+	int young = !!(f->entry & young_mask);
+	int slot = slot_of(phys + (addr & (size - 1)));
+
+	b->leaf_shift = shift;
+	b->present_pages = 512;
+	b->young_pages = young ? 512 : 0;
+	for (i = 0; i < 8; i++) {
+		b->present[i] = ~0ULL;
+		b->young[i] = young ? ~0ULL : 0;
+	}
+	for (i = 0; i < 32; i++)
+		b->slot[i] = slot;
+	if (slot < MAX_SLOTS)
+		b->count[slot & (MAX_SLOTS - 1)] = 512;
+}
+
+/* Counts one piece of a table: 16 entries of 4 KiB, or one of 64 KiB. */
+static long read_piece(__u32 piece, void *ctx)
+{
+	struct block *b;
+	__u32 bi = *(__u32 *)ctx;
+	__u32 j, per = page_shift == 16 ? 1 : 16;
+	__u32 weight = page_shift == 16 ? 16 : 1;
+	__u64 young = 0, present = 0, e;
+	__u32 first = NO_SLOT, mixed = 0, slot, np = 0, ny = 0, bit;
+
+	b = &res.block[bi & (MAX_BLOCKS - 1)];
+	piece &= 31;
+	for (j = 0; j < 16; j++) {
+		if (j >= per)
+			break;
+		e = table[((piece * per) + j) & 511];
+		if (!(e & present_mask) || (e & special_mask))
+			continue;
+		present |= 1ULL << j;
+		np++;
+		if (e & young_mask) {
+			young |= 1ULL << j;
+			ny++;
+		}
+		slot = slot_of(frame_of(e, req.phys_mask));
+		if (first == NO_SLOT)
+			first = slot;
+		mixed |= slot ^ first;
+		if (slot < MAX_SLOTS)
+			b->count[slot & (MAX_SLOTS - 1)] += weight;
+	}
+	if (weight == 16) {
+		present = present ? 0xffff : 0;
+		young = young ? 0xffff : 0;
+	}
+	bit = (piece & 3) * 16;
+	b->present[(piece >> 2) & 7] |= present << bit;
+	b->young[(piece >> 2) & 7] |= young << bit;
+	b->slot[piece] = mixed ? NO_SLOT : first;
+	b->present_pages += np * weight;
+	b->young_pages += ny * weight;
+	return 0;
+}
+
+static long read_block(__u32 i, void *ctx)
+{
+	struct walk *w = ctx;
+	struct found f = {};
+	struct block *b;
+	__u64 addr, again = 0, mask;
+	__u32 bytes = (1U << (BLOCK_SHIFT - page_shift)) * 8, bi = i, j;
+
+	if (i >= req.n || i >= MAX_BLOCKS)
+		return 1;
+	if ((i & 3) == 3 && bpf_ktime_get_ns() - w->start > req.budget_ns)
+		return 1;
+	addr = req.addr[i & (MAX_BLOCKS - 1)];
+	b = &res.block[i & (MAX_BLOCKS - 1)];
+	for (j = 0; j < 8; j++)
+		b->young[j] = b->present[j] = 0;
+	for (j = 0; j < MAX_SLOTS; j++)
+		b->count[j] = 0;
+	b->present_pages = b->young_pages = 0;
+	b->leaf_shift = page_shift;
+
+	descend(w, addr, req.base, &f);
+	if (f.kind == KIND_LEAF) {
+		read_leaf(b, &f, addr);
+	} else if (f.kind == KIND_TABLE) {
+		mask = (1ULL << index_bits) - 1;
+		if (bytes > sizeof(table))
+			bytes = sizeof(table);
+		if (bpf_probe_read_kernel(table, bytes, (void *)(f.table + (((addr >> page_shift) & mask) << 3)))) {
+			f.kind = KIND_FAULT;
+		} else if (bpf_probe_read_kernel(&again, sizeof(again), (void *)f.entry_at) ||
+			   (again & (req.phys_mask | present_mask)) != (f.entry & (req.phys_mask | present_mask))) {
+			f.kind = KIND_TORN;
+		} else {
+			bpf_loop(32, read_piece, &bi, 0);
+		}
+	}
+	b->kind = f.kind;
+	res.done = i + 1;
+	return 0;
+}
+
+/* Tries one base: does the known page, reached through it, hold what we wrote? */
+static long try_base(__u32 i, void *ctx)
+{
+	struct walk *w = ctx;
+	struct found f = {};
+	__u64 base = req.base - ((__u64)i << 30);
+	__u64 addr = req.addr[0], e = 0, word = 0, mask = (1ULL << index_bits) - 1;
+	__u32 j;
+
+	w->cached_table = 0;
+	descend(w, addr, base, &f);
+	if (f.kind != KIND_TABLE)
+		return 0;
+	if (bpf_probe_read_kernel(&e, sizeof(e), (void *)(f.table + (((addr >> page_shift) & mask) << 3))))
+		return 0;
+	if (!(e & present_mask))
+		return 0;
+	e = base + frame_of(e, req.phys_mask);
+	for (j = 0; j < MAGIC_WORDS; j++) {
+		if (bpf_probe_read_kernel(&word, sizeof(word), (void *)(e + j * 8)) || word != req.magic[j])
+			return 0;
+	}
+	res.base = base;
+	return 1;
+}
+
+SEC("iter/task")
+int walk_task(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct walk w = {};
+	struct mm_struct *mm;
+
+	if (!task)
+		return 0;
+	res.visited = 1;
+	mm = task->mm;
+	if (!mm)
+		return 0;
+	res.visited = 2;
+	res.exec = task->self_exec_id;
+	w.pgd = (__u64)mm->pgd;
+	res.pgd = w.pgd;
+	w.start = bpf_ktime_get_ns();
+	if (req.mode == MODE_CALIBRATE)
+		bpf_loop(req.candidates, try_base, &w, 0);
+	else
+		bpf_loop(MAX_BLOCKS, read_block, &w, 0);
+	res.ns = bpf_ktime_get_ns() - w.start;
+	return 0;
+}
+
+/* What kind of mapping it is, as far as sampling and moving are concerned. */
+#define VM_SHARED 0x00000008UL
+#define VM_PFNMAP 0x00000400UL
+#define VM_LOCKED 0x00002000UL
+#define VM_IO 0x00004000UL
+#define VM_HUGETLB 0x00400000UL
+#define VM_MIXEDMAP 0x10000000UL
+
+enum class {
+	CLASS_FILE = 1,
+	CLASS_SHARED = 2,
+	CLASS_DEVICE = 4,
+	CLASS_LOCKED = 8,
+	CLASS_HUGETLB = 16,
+	CLASS_BOUND = 32,
+};
+
+struct run {
+	__u64 start, end;
+	__u32 class;
+	__u32 vmas;
+};
+
+/* Neighbours of one class are reported as one run: a process of a million
+ * mappings has few runs. The last one stays here for user space to read. */
+struct run last_run;
+__u64 vma_total;
+__u32 task_policy; /* mode of the task's own mempolicy, plus one; 0: none */
+
+SEC("iter/task_vma")
+int list_vmas(struct bpf_iter__task_vma *ctx)
+{
+	struct vm_area_struct *vma = ctx->vma;
+	struct task_struct *task = ctx->task;
+	struct mempolicy *policy;
+	unsigned long flags;
+	__u32 class = 0;
+
+	if (!vma || !task)
+		return 0;
+	flags = vma->vm_flags;
+	if (vma->vm_file)
+		class |= CLASS_FILE;
+	if (flags & VM_SHARED)
+		class |= CLASS_SHARED;
+	if (flags & (VM_PFNMAP | VM_IO | VM_MIXEDMAP))
+		class |= CLASS_DEVICE;
+	if (flags & VM_LOCKED)
+		class |= CLASS_LOCKED;
+	if (flags & VM_HUGETLB)
+		class |= CLASS_HUGETLB;
+	if (bpf_core_field_exists(vma->vm_policy) && vma->vm_policy)
+		class |= CLASS_BOUND;
+	if (bpf_core_field_exists(task->mempolicy)) {
+		policy = task->mempolicy;
+		task_policy = policy ? policy->mode + 1 : 0;
+	}
+	if (last_run.end == vma->vm_start && last_run.class == class && last_run.vmas) {
+		last_run.end = vma->vm_end;
+		last_run.vmas++;
+	} else {
+		/* When the buffer is full the kernel shows this mapping again. */
+		if (last_run.vmas && bpf_seq_write(ctx->meta->seq, &last_run, sizeof(last_run)))
+			return 0;
+		last_run.start = vma->vm_start;
+		last_run.end = vma->vm_end;
+		last_run.class = class;
+		last_run.vmas = 1;
+	}
+	vma_total++;
+	return 0;
+}
