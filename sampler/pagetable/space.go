@@ -47,7 +47,8 @@ type Block struct {
 	Count                    [policy.MaxSlots]uint16
 	PresentPages, YoungPages uint16
 	Kind                     Kind
-	// LeafShift is the log2 of the size of the page that maps the block.
+	// LeafShift is the log2 of what the entry that ended the walk maps, or, for
+	// KindNone, leaves unmapped.
 	LeafShift uint8
 	_         uint16
 }
@@ -81,7 +82,7 @@ type Space struct {
 	s          *Source
 	walk, list int
 	pidfd      int
-	iov        [clearVectors]unix.Iovec
+	iov        [clearVectors]iovec
 }
 
 // Attach opens the address space of the thread group leader pid. The pidfd
@@ -152,6 +153,10 @@ const (
 	clearBytes   = 8 << 20
 )
 
+// iovec is the kernel's struct iovec for addresses of another process, which
+// must not look like pointers to the garbage collector.
+type iovec struct{ base, len uint64 }
+
 // Clear clears the accessed bits of the ranges and flushes them from the
 // TLBs (process_madvise with MADV_COLD, mm/madvise.c). A range must lie
 // inside mappings that allow it; one that does not is passed over. It returns
@@ -161,8 +166,7 @@ func (p *Space) Clear(ranges []Range) (uint64, error) {
 	for len(ranges) > 0 {
 		n, size := 0, uint64(0)
 		for n < len(ranges) && n < clearVectors && (n == 0 || size+ranges[n].End-ranges[n].Start <= clearBytes) {
-			p.iov[n].Base = (*byte)(unsafe.Pointer(uintptr(ranges[n].Start))) //nolint:govet // an address of another process
-			p.iov[n].SetLen(int(ranges[n].End - ranges[n].Start))
+			p.iov[n] = iovec{ranges[n].Start, ranges[n].End - ranges[n].Start}
 			size += ranges[n].End - ranges[n].Start
 			n++
 		}

@@ -50,7 +50,7 @@ struct block {
 	__u16 present_pages;
 	__u16 young_pages;
 	__u8 kind;
-	__u8 leaf_shift;
+	__u8 leaf_shift; /* of the entry that ended the walk: what it maps, or leaves out */
 	__u16 pad;
 };
 
@@ -148,17 +148,18 @@ static __always_inline void descend(struct walk *w, __u64 addr, __u64 base, stru
 			f->kind = KIND_FAULT;
 			return;
 		}
+		f->level = level;
 		if (!(e & present_mask))
 			return;
 		f->entry = e;
 		f->entry_at = slot;
 		if ((e & leaf_mask) == leaf_value) {
-			f->level = level;
 			f->kind = KIND_LEAF;
 			return;
 		}
 		at = base + (e & req.phys_mask);
 	}
+	f->level = 0;
 	f->table = at;
 	f->kind = KIND_TABLE;
 }
@@ -171,7 +172,6 @@ static __always_inline void read_leaf(struct block *b, struct found *f, __u64 ad
 	int young = !!(f->entry & young_mask);
 	int slot = slot_of(phys + (addr & (size - 1)));
 
-	b->leaf_shift = shift;
 	b->present_pages = 512;
 	b->young_pages = young ? 512 : 0;
 	for (i = 0; i < 8; i++) {
@@ -247,9 +247,9 @@ static long read_block(__u32 i, void *ctx)
 	for (j = 0; j < MAX_SLOTS; j++)
 		b->count[j] = 0;
 	b->present_pages = b->young_pages = 0;
-	b->leaf_shift = page_shift;
 
 	descend(w, addr, req.base, &f);
+	b->leaf_shift = page_shift + f.level * index_bits;
 	if (f.kind == KIND_LEAF) {
 		read_leaf(b, &f, addr);
 	} else if (f.kind == KIND_TABLE) {

@@ -1,0 +1,86 @@
+package sampler
+
+import "math"
+
+// Rates are estimated on a logarithmic scale, where the relative error of a
+// count of accessed bits is what matters and a rate cannot become negative.
+const (
+	// minRate and maxRate, in accesses per second and page, bound the scale.
+	minRate = 1e-4
+	maxRate = 1e7
+	// drift is how fast the variance of ln(rate) grows, per second: after half
+	// a minute an estimate is worth about as much as one fresh sample.
+	drift = 0.005
+	// floor is the least variance of one sample's ln(rate): windows jitter and
+	// accesses come in bursts, whatever the number of pages.
+	floor = 0.05 * 0.05
+	// surprise is how many standard deviations a sample may be off before the
+	// region counts as changed and its history is dropped.
+	surprise = 4
+	// unknownVar is the variance of a rate of which nothing is known.
+	unknownVar = 25
+)
+
+// estimate is a rate in accesses per second and page: ln(rate) and its
+// variance.
+type estimate struct {
+	log, vari float32
+}
+
+func (e estimate) rate() float64 { return math.Exp(float64(e.log)) }
+
+// direct estimates a rate from one sample alone: k of n pages were accessed
+// in a window of w seconds. Accesses are taken as independent, so a page is
+// untouched with probability exp(-rate*w). Half a count is added to each side
+// because neither none nor all says that the rate is 0 or infinite.
+func direct(n, k int, w float64) estimate {
+	p := (float64(k) + 0.5) / (float64(n) + 1)
+	x := -math.Log1p(-p)
+	// The Fisher information about ln(rate) of n pages.
+	info := float64(n) * x * x * (1 - p) / p
+	return estimate{clampLog(x / w), float32(1/info + floor)}
+}
+
+func clampLog(rate float64) float32 {
+	return float32(math.Log(min(max(rate, minRate), maxRate)))
+}
+
+// add joins a sample to the estimate (an extended Kalman step on ln(rate)):
+// k of n pages were accessed in a window of w seconds, dt seconds after the
+// last sample. It reports whether the sample contradicts the estimate, which
+// then starts anew from the sample.
+//
+// A window in which every page, or none, would be accessed at the estimated
+// rate says little, and is given little weight by the slope of the curve.
+func (e *estimate) add(n, k int, w, dt float64) (changed bool) {
+	d := direct(n, k, w)
+	if e.vari >= unknownVar {
+		*e = d
+		return true
+	}
+	v := float64(e.vari) + drift*dt
+	x := e.rate() * w
+	p := -math.Expm1(-x)
+	slope := x * math.Exp(-x)
+	nn := float64(n)
+	pc := min(max(p, 0.5/(nn+1)), (nn+0.5)/(nn+1))
+	noise := pc*(1-pc)/nn + slope*slope*floor
+	miss := float64(k)/nn - p
+	// One page that differs in a region of many is no change of the region.
+	expected := slope*slope*v + noise + 1/(nn*nn)
+	if miss*miss > surprise*surprise*expected {
+		*e = d
+		return true
+	}
+	gain := v * slope / (slope*slope*v + noise)
+	e.log = clampLog(math.Exp(float64(e.log) + min(max(gain*miss, -2), 2)))
+	e.vari = float32(min(max(v*(1-gain*slope), floor/4), unknownVar-1))
+	return false
+}
+
+// windowFor is the length in seconds in which a page of the given rate is
+// accessed with probability 0.6, where one bit says most about the rate.
+func windowFor(rate float64) float64 {
+	const target = 0.916 // -ln(1-0.6)
+	return target / max(rate, minRate)
+}

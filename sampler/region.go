@@ -1,0 +1,234 @@
+package sampler
+
+import (
+	"math"
+	"math/bits"
+
+	"github.com/tierd/tierd/policy"
+	"github.com/tierd/tierd/sampler/pagetable"
+)
+
+// ticksPerSecond is the resolution of a region's times; 32 bits last for two
+// years.
+const ticksPerSecond = 64
+
+type tick uint32
+
+func ticks(seconds float64) tick { return tick(seconds * ticksPerSecond) }
+
+func (t tick) since(now tick) float64 { return float64(now-t) / ticksPerSecond }
+
+// inFlight marks a region whose accessed bits were cleared and not yet read.
+// The lower bits of a region's flags are the policy's.
+const inFlight uint8 = 1 << 7
+
+const noDetail int32 = -1
+
+// region is what the tracker remembers of 2 MiB: it is kept small because a
+// host of terabytes has a million of them.
+type region struct {
+	est     estimate
+	block   uint32 // address / RegionSize
+	movable uint32 // pieces that tierd may move
+	seen    tick   // last sample
+	changed tick   // last time the rate changed
+	moved   tick   // last move; 0: never
+	placed  [3]policy.SlotPages
+	skew    float32
+	detail  int32
+	// evidence and flags are as in policy.Region.
+	evidence, flags uint8
+}
+
+func (r *region) addr() uint64 { return uint64(r.block) * policy.RegionSize }
+
+// sampleable tells whether clearing and reading accessed bits makes sense.
+func (r *region) sampleable() bool {
+	return r.movable != 0 && r.flags&(policy.Shared|policy.Bound|policy.Immovable|inFlight) == 0
+}
+
+// pageMask spreads a mask of pieces to one of pages.
+func pageMask(pieces uint32) (m [8]uint64) {
+	for p := range policy.PiecesPerRegion {
+		if pieces>>p&1 != 0 {
+			m[p/4] |= 0xffff << (p % 4 * 16)
+		}
+	}
+	return m
+}
+
+// place notes where the region's pages are.
+func (r *region) place(b *pagetable.Block) {
+	r.placed = [3]policy.SlotPages{}
+	counts := b.Count
+	if r.movable != policy.AllPieces && r.movable != 0 {
+		// Pages of neighbours that share the region are not counted.
+		mask := pageMask(r.movable)
+		counts = [policy.MaxSlots]uint16{}
+		for p, slot := range b.Slot {
+			if int(slot) < len(counts) {
+				word := b.Present[p/4] & mask[p/4] >> (p % 4 * 16)
+				counts[slot] += uint16(bits.OnesCount16(uint16(word)))
+			}
+		}
+	}
+	for slot, n := range counts {
+		if n == 0 {
+			continue
+		}
+		at := policy.SlotPages{Pages: n, Slot: policy.Slot(slot)}
+		for i := range r.placed {
+			if at.Pages > r.placed[i].Pages {
+				at, r.placed[i] = r.placed[i], at
+			}
+		}
+	}
+	if b.Kind == pagetable.KindLeaf {
+		r.flags |= policy.Huge
+	} else {
+		r.flags &^= policy.Huge
+	}
+}
+
+// shift notes that pages have moved, until the next sample sees it.
+func (r *region) shift(from, to policy.Slot, pages int) {
+	var left uint16
+	for i := range r.placed {
+		if p := &r.placed[i]; p.Slot == from && p.Pages > 0 {
+			left = min(p.Pages, uint16(min(pages, policy.PagesPerRegion)))
+			p.Pages -= left
+		}
+	}
+	for i := range r.placed {
+		if p := &r.placed[i]; p.Pages > 0 && p.Slot == to || p.Pages == 0 {
+			p.Slot, p.Pages = to, p.Pages+left
+			left = 0
+			break
+		}
+	}
+	for i := 1; i < len(r.placed); i++ {
+		for j := i; j > 0 && r.placed[j].Pages > r.placed[j-1].Pages; j-- {
+			r.placed[j], r.placed[j-1] = r.placed[j-1], r.placed[j]
+		}
+	}
+}
+
+// sample is one window of a region, ready to be counted.
+type sample struct {
+	window   float64 // seconds
+	boundary float64 // accesses per second and page; 0: none
+	now      tick
+}
+
+// hot tells whether a count is above what the boundary's rate would give.
+func (s sample) hot(n, k int) uint8 {
+	if k > 0 && float64(k) > float64(n)*-math.Expm1(-s.boundary*s.window) {
+		return 1
+	}
+	return 0
+}
+
+// counts returns the present and the accessed pages that count.
+func (r *region) counts(b *pagetable.Block) (n, k int) {
+	if r.movable == policy.AllPieces {
+		return int(b.PresentPages), int(b.YoungPages)
+	}
+	mask := pageMask(r.movable)
+	for i := range mask {
+		n += bits.OnesCount64(b.Present[i] & mask[i])
+		k += bits.OnesCount64(b.Present[i] & b.Young[i] & mask[i])
+	}
+	return n, k
+}
+
+// hugeLog is ln of the pages in a region: a huge page has one bit for all.
+var hugeLog = float32(math.Log(policy.PagesPerRegion))
+
+// update joins a sample to the region and reports whether its rate changed.
+func (r *region) update(b *pagetable.Block, s sample) bool {
+	n, k := r.counts(b)
+	if n == 0 {
+		return false
+	}
+	if huge := b.Kind == pagetable.KindLeaf; huge != (r.flags&policy.Huge != 0) {
+		r.est.vari = unknownVar
+	}
+	r.place(b)
+	boundary := s
+	var shift float32
+	if b.Kind == pagetable.KindLeaf {
+		shift = hugeLog
+		boundary.boundary *= policy.PagesPerRegion
+		n, k = 1, min(k, 1)
+	}
+	dt := r.seen.since(s.now)
+	if r.flags&policy.Unseen != 0 {
+		r.est.vari = unknownVar
+		dt = 0
+	}
+	first := r.flags&policy.Unseen != 0
+	r.est.log += shift
+	changed := r.est.add(n, k, s.window, dt)
+	r.est.log -= shift
+	if changed {
+		r.changed = s.now
+	}
+	r.flags &^= policy.Unseen
+	r.seen = s.now
+	r.evidence = r.evidence<<1 | boundary.hot(n, k)
+	return changed && !first
+}
+
+// dispersion says how unevenly the accesses of a block are spread over its
+// pieces: 1 is what chance gives, more is skew. ok is false when a saturated
+// window cannot tell.
+func dispersion(b *pagetable.Block) (value float64, ok bool) {
+	n, k := int(b.PresentPages), int(b.YoungPages)
+	if b.Kind != pagetable.KindTable || n < 2*policy.PagesPerPiece || k < 4 || n-k < 4 {
+		return 0, false
+	}
+	p := float64(k) / float64(n)
+	var sum float64
+	pieces := 0
+	for i := range policy.PiecesPerRegion {
+		nj, kj := pieceCounts(b, i)
+		if nj == 0 {
+			continue
+		}
+		pieces++
+		d := float64(kj) - float64(nj)*p
+		sum += d * d / (float64(nj) * p * (1 - p))
+	}
+	if pieces < 2 {
+		return 0, false
+	}
+	return sum / float64(pieces-1), true
+}
+
+func pieceCounts(b *pagetable.Block, piece int) (n, k int) {
+	at := piece % 4 * 16
+	present := uint16(b.Present[piece/4] >> at)
+	return bits.OnesCount16(present), bits.OnesCount16(present & uint16(b.Young[piece/4]>>at))
+}
+
+// updateDetail joins a sample to the pieces.
+func updateDetail(d *policy.Detail, b *pagetable.Block, movable uint32, s sample, dt float64) {
+	for i := range d {
+		p := &d[i]
+		n, k := pieceCounts(b, i)
+		if movable>>i&1 == 0 {
+			n = 0
+		}
+		p.Pages, p.Slot = uint8(n), b.Slot[i]
+		if n == 0 {
+			continue
+		}
+		e := estimate{vari: unknownVar}
+		if p.Rate > 0 {
+			e = estimate{float32(math.Log(float64(p.Rate))), p.LogVar}
+		}
+		e.add(n, k, s.window, dt)
+		p.Rate, p.LogVar = float32(e.rate()), e.vari
+		p.Evidence = p.Evidence<<1 | s.hot(n, k)
+	}
+}

@@ -1,0 +1,814 @@
+package sampler
+
+import (
+	"cmp"
+	"container/heap"
+	"errors"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"unsafe"
+
+	"github.com/tierd/tierd/policy"
+	"github.com/tierd/tierd/sampler/pagetable"
+)
+
+// Space is what the tracker asks of one process's address space;
+// *pagetable.Space is the real one.
+type Space interface {
+	// Walk reads blocks and calls visit for each with its index.
+	Walk(addrs []uint64, visit func(i int, b *pagetable.Block)) (int, error)
+	// Clear clears the accessed bits of ranges.
+	Clear(ranges []pagetable.Range) (uint64, error)
+	// Mappings lists the mappings in order of address.
+	Mappings(visit func(pagetable.Run)) (vmas, policyMode int, err error)
+	// ExecID changes with every execve that the last Walk has seen.
+	ExecID() uint64
+	Close()
+}
+
+var _ Space = (*pagetable.Space)(nil)
+
+// Clock tells the time and what sampling has cost.
+type Clock interface {
+	// Now is in seconds on a monotonic clock.
+	Now() float64
+	// CPU is the CPU time in seconds that is charged to the budget so far,
+	// the kernel's work in tierd's name included.
+	CPU() float64
+}
+
+// Options of a Tracker.
+type Options struct {
+	// Budget and Burst are shares of one core. Burst holds for BurstSeconds
+	// after a process was added or many regions changed at once.
+	Budget, Burst float64
+	// DetailBytes bounds the memory for regions that are hot only in parts.
+	DetailBytes int
+	Clock       Clock
+	Seed        uint64
+}
+
+// BurstSeconds is for how long the burst budget holds.
+const BurstSeconds = 20
+
+const (
+	minWindow     = 0.010
+	maxWindow     = 2.0  // of base pages: a region has hundreds of bits
+	maxHugeWindow = 10.0 // of huge pages: a region has one
+	firstWindow   = 0.100
+	batchRegions  = 64
+	scoutBlocks   = 256
+	listEvery     = 2.0  // seconds between listings of mappings
+	scoutEvery    = 10.0 // seconds between looks for new memory
+	// stepSeconds bounds the work of one Step, so that its owner stays
+	// responsive.
+	stepSeconds = 0.020
+	// policyLocal is the kernel's MPOL_LOCAL: the default, made explicit.
+	policyLocal = 4
+)
+
+// narrowing has the factors by which windows of one class take turns: a
+// window that suits the boundary saturates for what is far hotter.
+var narrowing = [...]float64{1, 1.0 / 3, 1, 1.0 / 9}
+
+// Stats counts what the tracker did.
+type Stats struct {
+	Samples, Torn, Unreadable, Execs, Truncated uint64
+	Listings, Scouted                           uint64
+	ClearedBytes                                uint64
+	Regions, Details                            int
+	DetailsRefused                              uint64
+	// Windows has the window of each boundary in seconds, the last one used.
+	Windows []float64
+	// Bursting tells whether the burst budget holds.
+	Bursting bool
+	// SweepSeconds is how long the last round over all regions took.
+	SweepSeconds float64
+}
+
+// ErrUnknown: the tracker does not have the process.
+var ErrUnknown = errors.New("process is not tracked")
+
+type process struct {
+	id       policy.ProcessID
+	workload string
+	enforce  bool
+	space    Space
+
+	exec    uint64
+	regions []region // by block
+	fresh   []region // found by the scout, not yet merged
+	details []policy.Detail
+	free    []int32 // unused details
+	runs    []pagetable.Run
+	vmas    int
+	bound   bool // the task's own memory policy
+
+	listAt, scoutAt float64
+	scout           uint64 // the next address to look at; 0: no round under way
+	sweep           int    // the next region to sample
+	err             error
+}
+
+// batch is a set of regions of one process whose bits were cleared together.
+type batch struct {
+	p        *process
+	blocks   []uint32
+	from, to float64 // when clearing began and ended
+	due      float64
+	boundary float64
+}
+
+type batches []*batch
+
+func (b batches) Len() int           { return len(b) }
+func (b batches) Less(i, j int) bool { return b[i].due < b[j].due }
+func (b batches) Swap(i, j int)      { b[i], b[j] = b[j], b[i] }
+func (b *batches) Push(x any)        { *b = append(*b, x.(*batch)) }
+func (b *batches) Pop() any {
+	old := *b
+	x := old[len(old)-1]
+	old[len(old)-1] = nil
+	*b = old[:len(old)-1]
+	return x
+}
+
+// Tracker samples processes and knows their regions.
+type Tracker struct {
+	o          Options
+	rng        *rand.Rand
+	procs      []*process
+	waiting    batches
+	spare      []*batch
+	boundaries []float64
+
+	tokens, lastNow, lastCPU float64
+	burstUntil               float64
+	recent, recentChanged    float64 // samples lately, and those that changed
+	nextProc, turn           int
+	sweepFrom                float64
+	stats                    Stats
+
+	addrs  []uint64
+	ranges []pagetable.Range
+	snap   []policy.Process
+}
+
+// New makes a Tracker.
+func New(o Options) *Tracker {
+	t := &Tracker{o: o, rng: rand.New(rand.NewPCG(o.Seed, 1)), boundaries: []float64{0}}
+	t.lastNow, t.lastCPU = o.Clock.Now(), o.Clock.CPU()
+	t.stats.Windows = []float64{firstWindow}
+	return t
+}
+
+// SetBudget changes the budget.
+func (t *Tracker) SetBudget(budget, burst float64) { t.o.Budget, t.o.Burst = budget, burst }
+
+// SetBoundaries tells the rates between the tiers, fastest first; 0 is
+// unknown. The next windows are chosen by them.
+func (t *Tracker) SetBoundaries(rates []float32) {
+	t.boundaries = t.boundaries[:0]
+	for _, r := range rates {
+		t.boundaries = append(t.boundaries, float64(r))
+	}
+	if len(t.boundaries) == 0 {
+		t.boundaries = append(t.boundaries, 0)
+	}
+	for len(t.stats.Windows) < len(t.boundaries) {
+		t.stats.Windows = append(t.stats.Windows, firstWindow)
+	}
+	t.stats.Windows = t.stats.Windows[:len(t.boundaries)]
+}
+
+// Add begins to track a process. The Space becomes the tracker's.
+func (t *Tracker) Add(id policy.ProcessID, workload string, enforce bool, s Space) {
+	t.procs = append(t.procs, &process{id: id, workload: workload, enforce: enforce, space: s})
+	t.burstUntil = t.o.Clock.Now() + BurstSeconds
+}
+
+// Remove forgets a process.
+func (t *Tracker) Remove(id policy.ProcessID) {
+	for i, p := range t.procs {
+		if p.id == id {
+			p.space.Close()
+			p.space = nil
+			t.procs = slices.Delete(t.procs, i, i+1)
+			return
+		}
+	}
+}
+
+// Close forgets all processes.
+func (t *Tracker) Close() {
+	for len(t.procs) > 0 {
+		t.Remove(t.procs[0].id)
+	}
+}
+
+func (t *Tracker) find(id policy.ProcessID) *process {
+	for _, p := range t.procs {
+		if p.id == id {
+			return p
+		}
+	}
+	return nil
+}
+
+// Err returns why a process cannot be sampled, nil if it can.
+func (t *Tracker) Err(id policy.ProcessID) error {
+	if p := t.find(id); p != nil {
+		return p.err
+	}
+	return ErrUnknown
+}
+
+// Stats returns the counters so far.
+func (t *Tracker) Stats() Stats {
+	s := t.stats
+	s.Windows = slices.Clone(t.stats.Windows)
+	s.Regions, s.Details = 0, 0
+	for _, p := range t.procs {
+		s.Regions += len(p.regions)
+		s.Details += len(p.details) - len(p.free)
+	}
+	return s
+}
+
+// Step does what is due, for about 20 ms at most, and returns when to call it
+// again, in seconds of the clock.
+func (t *Tracker) Step() float64 {
+	begin := t.o.Clock.Now()
+	t.earn(begin)
+	for now := begin; ; now = t.o.Clock.Now() {
+		if len(t.waiting) > 0 && t.waiting[0].due <= now {
+			t.read(heap.Pop(&t.waiting).(*batch))
+			if now-begin > stepSeconds {
+				return now
+			}
+			continue
+		}
+		if now-begin > stepSeconds {
+			return now
+		}
+		t.earn(now)
+		next := now + 0.25
+		if len(t.waiting) > 0 {
+			next = min(next, t.waiting[0].due)
+		}
+		if t.tokens <= 0 {
+			return max(min(next, now-t.tokens/t.budget(now)), now+0.001)
+		}
+		if !t.work(now) {
+			return min(next, now+0.020)
+		}
+	}
+}
+
+func (t *Tracker) budget(now float64) float64 {
+	t.stats.Bursting = now < t.burstUntil
+	if t.stats.Bursting {
+		return max(t.o.Budget, t.o.Burst, 1e-4)
+	}
+	return max(t.o.Budget, 1e-4)
+}
+
+// earn credits the budget for the time that has passed and debits the CPU
+// time that was used.
+func (t *Tracker) earn(now float64) {
+	b := t.budget(now)
+	cpu := t.o.Clock.CPU()
+	t.tokens += b*(now-t.lastNow) - (cpu - t.lastCPU)
+	// What was not used within half a second is lost; a debt is not.
+	t.tokens = min(t.tokens, b*0.5)
+	t.lastNow, t.lastCPU = now, cpu
+}
+
+// work does one piece of work; false means that there is nothing to do.
+func (t *Tracker) work(now float64) bool {
+	for range t.procs {
+		p := t.procs[t.nextProc%len(t.procs)]
+		t.nextProc++
+		if p.err != nil {
+			continue
+		}
+		switch {
+		case now >= p.listAt:
+			t.list(p, now)
+			return true
+		case p.scout != 0 || now >= p.scoutAt:
+			// Known memory is sampled in between, so that a look at a large
+			// address space does not stop everything else.
+			t.look(p, now)
+			if len(p.regions) > 0 {
+				t.clear(p, now)
+			}
+			return true
+		case t.clear(p, now):
+			return true
+		}
+	}
+	return false
+}
+
+// list reads the mappings of a process and fits its regions to them.
+func (t *Tracker) list(p *process, now float64) {
+	cpu := t.o.Clock.CPU()
+	p.runs = p.runs[:0]
+	vmas, mode, err := p.space.Mappings(func(r pagetable.Run) {
+		if r.Class&pagetable.ClassDevice == 0 && r.End <= 1<<56 {
+			p.runs = append(p.runs, r)
+		}
+	})
+	t.stats.Listings++
+	if errors.Is(err, pagetable.ErrTooMany) {
+		t.stats.Truncated++
+	} else if err != nil {
+		p.err = err
+		return
+	}
+	p.vmas, p.bound = vmas, mode >= 0 && mode != policyLocal
+	// Never more than a twentieth of the budget for listing.
+	p.listAt = now + max(listEvery, 20*(t.o.Clock.CPU()-cpu)/max(t.o.Budget, 1e-4))
+	p.fit()
+}
+
+// pieces is the mask of the pieces of a region that a range overlaps.
+func pieces(addr uint64, r pagetable.Range) uint32 {
+	from := max(r.Start, addr) - addr
+	to := min(r.End, addr+policy.RegionSize) - addr
+	first, last := from/policy.PieceSize, (to+policy.PieceSize-1)/policy.PieceSize
+	return uint32(uint64(1)<<last - uint64(1)<<first)
+}
+
+// classify says what may be done with the pieces of the region at addr; runs
+// are those from the first that may overlap it. known is false when no
+// mapping overlaps it.
+func (p *process) classify(addr uint64, runs []pagetable.Run) (movable uint32, flags uint8, known bool) {
+	var blocked uint32
+	for _, run := range runs {
+		if run.Start >= addr+policy.RegionSize {
+			break
+		}
+		if run.End <= addr {
+			continue
+		}
+		known = true
+		m := pieces(addr, run.Range)
+		switch {
+		case run.Class == 0 && !p.bound:
+			movable |= m
+			continue
+		case run.Class&(pagetable.ClassShared|pagetable.ClassFile) != 0:
+			flags |= policy.Shared
+		case run.Class&pagetable.ClassBound != 0 || p.bound && run.Class == 0:
+			flags |= policy.Bound
+		case run.Class&pagetable.ClassHugeTLB != 0:
+			flags |= policy.Immovable
+		}
+		blocked |= m
+	}
+	movable &^= blocked
+	if movable != 0 {
+		flags = 0
+	}
+	return movable, flags, known
+}
+
+// fit drops the regions that no mapping covers any more and renews what may
+// be done with the others.
+func (p *process) fit() {
+	runs, kept := p.runs, p.regions[:0]
+	for i := range p.regions {
+		r := &p.regions[i]
+		for len(runs) > 0 && runs[0].End <= r.addr() {
+			runs = runs[1:]
+		}
+		movable, flags, known := p.classify(r.addr(), runs)
+		if !known || r.Pages() == 0 {
+			p.freeDetail(r)
+			continue
+		}
+		if movable != r.movable {
+			p.freeDetail(r)
+		}
+		r.movable = movable
+		r.flags = r.flags&^(policy.Shared|policy.Bound|policy.Immovable) | flags
+		kept = append(kept, *r)
+	}
+	p.regions = kept
+}
+
+// Pages counts the present pages.
+func (r *region) Pages() int {
+	return int(r.placed[0].Pages) + int(r.placed[1].Pages) + int(r.placed[2].Pages)
+}
+
+// look reads blocks that are not sampled: memory that is new, and memory
+// that only its placement is known of.
+func (t *Tracker) look(p *process, now float64) {
+	if p.scout == 0 {
+		p.scoutAt = now + scoutEvery
+		p.scout = 1
+	}
+	t.addrs = t.addrs[:0]
+	at := p.scout
+	ri, _ := slices.BinarySearchFunc(p.regions, uint32(at/policy.RegionSize), byBlock)
+	i, _ := slices.BinarySearchFunc(p.runs, at, func(r pagetable.Run, a uint64) int {
+		if r.End <= a {
+			return -1
+		}
+		return 1
+	})
+	for ; i < len(p.runs) && len(t.addrs) < scoutBlocks; i++ {
+		a := max(at, p.runs[i].Start) &^ (policy.RegionSize - 1)
+		for ; a < p.runs[i].End && len(t.addrs) < scoutBlocks; a += policy.RegionSize {
+			if n := len(t.addrs); n > 0 && t.addrs[n-1] == a {
+				continue
+			}
+			for ri < len(p.regions) && p.regions[ri].addr() < a {
+				ri++
+			}
+			at = a + policy.RegionSize
+			if ri < len(p.regions) && p.regions[ri].addr() == a && p.regions[ri].movable != 0 && p.regions[ri].flags&policy.Unseen == 0 {
+				continue
+			}
+			t.addrs = append(t.addrs, a)
+		}
+	}
+	if len(t.addrs) == 0 {
+		p.scout = 0
+		p.merge()
+		return
+	}
+	skip := uint64(0)
+	_, err := p.space.Walk(t.addrs, func(i int, b *pagetable.Block) {
+		a := t.addrs[i]
+		t.stats.Scouted++
+		if b.Kind == pagetable.KindNone && b.LeafShift < 48 {
+			// Nothing is mapped up to the end of what the entry covers.
+			skip = max(skip, a&^(1<<b.LeafShift-1)+1<<b.LeafShift)
+		}
+		if b.PresentPages == 0 {
+			return
+		}
+		ri, found := slices.BinarySearchFunc(p.regions, uint32(a/policy.RegionSize), byBlock)
+		if found {
+			p.regions[ri].place(b)
+			return
+		}
+		r := region{block: uint32(a / policy.RegionSize), est: estimate{vari: unknownVar}, detail: noDetail, changed: ticks(now), flags: policy.Unseen}
+		first, _ := slices.BinarySearchFunc(p.runs, a, func(r pagetable.Run, a uint64) int {
+			if r.End <= a {
+				return -1
+			}
+			return 1
+		})
+		movable, flags, known := p.classify(a, p.runs[first:])
+		r.movable, r.flags = movable, r.flags|flags
+		if r.place(b); known && r.Pages() > 0 {
+			p.fresh = append(p.fresh, r)
+		}
+	})
+	p.scout = max(at, skip)
+	t.check(p, err)
+	if len(p.fresh) >= 4096 || len(p.regions) == 0 {
+		p.merge()
+	}
+}
+
+func byBlock(r region, block uint32) int { return cmp.Compare(r.block, block) }
+
+// merge adds the regions that the scout has found.
+func (p *process) merge() {
+	if len(p.fresh) == 0 {
+		return
+	}
+	if n := len(p.regions) + len(p.fresh); cap(p.regions) < n {
+		p.regions = slices.Grow(p.regions, n-len(p.regions))
+	}
+	p.regions = append(p.regions, p.fresh...)
+	p.fresh = p.fresh[:0]
+	slices.SortFunc(p.regions, func(a, b region) int { return cmp.Compare(a.block, b.block) })
+	p.regions = slices.CompactFunc(p.regions, func(a, b region) bool { return a.block == b.block })
+}
+
+// check notes a process that has gone or has become another program.
+func (t *Tracker) check(p *process, err error) {
+	if err != nil {
+		p.err = err
+		return
+	}
+	exec := p.space.ExecID()
+	if p.exec != 0 && exec != p.exec {
+		t.stats.Execs++
+		p.regions, p.fresh, p.details, p.free, p.runs = nil, nil, nil, nil, nil
+		p.listAt, p.scoutAt, p.scout = 0, 0, 0
+	}
+	p.exec = exec
+}
+
+// class is the boundary that a region is nearest to.
+func (t *Tracker) class(r *region) int {
+	best, distance := 0, math.Inf(1)
+	for c, b := range t.boundaries {
+		if d := math.Abs(float64(r.est.log) - math.Log(max(b, minRate))); b > 0 && d < distance {
+			best, distance = c, d
+		}
+	}
+	return best
+}
+
+// sure tells whether a region is clearly on its side of a boundary.
+func (t *Tracker) sure(r *region, c int) bool {
+	b := t.boundaries[c]
+	if b <= 0 || r.flags&policy.Unseen != 0 {
+		return false
+	}
+	d := math.Abs(float64(r.est.log) - math.Log(b))
+	return d > 1 && d*d > 16*float64(r.est.vari)
+}
+
+// window chooses how long the next batch of a class waits.
+func (t *Tracker) window(c int, huge bool) float64 {
+	w, longest := firstWindow, maxWindow
+	if b := t.boundaries[c]; b > 0 {
+		if huge {
+			b, longest = b*policy.PagesPerRegion, maxHugeWindow
+		}
+		w = windowFor(b)
+	}
+	w = min(max(w, minWindow), longest)
+	t.stats.Windows[c] = w
+	return max(w*narrowing[t.turn%len(narrowing)], minWindow)
+}
+
+// clear begins a batch of a process; false means that none is due.
+func (t *Tracker) clear(p *process, now float64) bool {
+	if len(p.regions) == 0 {
+		return false
+	}
+	t.turn++
+	c := (t.turn / len(narrowing)) % len(t.boundaries)
+	b := t.newBatch()
+	scarce := t.stats.SweepSeconds > 2
+	nowTick := ticks(now)
+	b.p, b.boundary = p, t.boundaries[c]
+	huge := false
+	t.ranges = t.ranges[:0]
+	for range min(len(p.regions), 8192) {
+		if p.sweep >= len(p.regions) {
+			p.sweep = 0
+			if p == t.procs[0] {
+				t.stats.SweepSeconds, t.sweepFrom = now-t.sweepFrom, now
+			}
+		}
+		r := &p.regions[p.sweep]
+		p.sweep++
+		if !r.sampleable() {
+			continue
+		}
+		unseen := r.flags&policy.Unseen != 0
+		if !unseen {
+			sure := t.sure(r, c)
+			gap := 0.2
+			if sure {
+				gap = 0.6
+			}
+			if r.seen.since(nowTick) < gap || len(t.boundaries) > 1 && t.class(r) != c {
+				continue
+			}
+			if sure && scarce && t.rng.IntN(4) != 0 {
+				continue
+			}
+		}
+		isHuge := r.flags&policy.Huge != 0
+		if len(b.blocks) == 0 {
+			huge = isHuge
+		} else if isHuge != huge {
+			continue
+		}
+		r.flags |= inFlight
+		b.blocks = append(b.blocks, r.block)
+		t.ranges = p.clearable(t.ranges, r)
+		if len(b.blocks) == batchRegions {
+			break
+		}
+	}
+	if len(b.blocks) == 0 {
+		t.spare = append(t.spare, b)
+		return false
+	}
+	slices.Sort(b.blocks)
+	b.from = t.o.Clock.Now()
+	cleared, err := p.space.Clear(t.ranges)
+	b.to = t.o.Clock.Now()
+	t.stats.ClearedBytes += cleared
+	if err != nil {
+		p.err = err
+		t.spare = append(t.spare, b)
+		return true
+	}
+	b.due = b.from + t.window(c, huge)
+	heap.Push(&t.waiting, b)
+	return true
+}
+
+func (t *Tracker) newBatch() *batch {
+	if n := len(t.spare); n > 0 {
+		b := t.spare[n-1]
+		t.spare = t.spare[:n-1]
+		b.blocks = b.blocks[:0]
+		return b
+	}
+	return &batch{blocks: make([]uint32, 0, batchRegions)}
+}
+
+// clearable adds the parts of a region that lie in mappings that allow
+// clearing.
+func (p *process) clearable(to []pagetable.Range, r *region) []pagetable.Range {
+	a := r.addr()
+	i, _ := slices.BinarySearchFunc(p.runs, a, func(r pagetable.Run, a uint64) int {
+		if r.End <= a {
+			return -1
+		}
+		return 1
+	})
+	for ; i < len(p.runs) && p.runs[i].Start < a+policy.RegionSize; i++ {
+		if p.runs[i].Class == 0 {
+			to = append(to, pagetable.Range{Start: max(a, p.runs[i].Start), End: min(a+policy.RegionSize, p.runs[i].End)})
+		}
+	}
+	return to
+}
+
+// read ends the windows of a batch.
+func (t *Tracker) read(b *batch) {
+	defer func() { t.spare = append(t.spare, b) }()
+	p := b.p
+	if p.space == nil || p.err != nil {
+		return
+	}
+	t.addrs = t.addrs[:0]
+	for _, block := range b.blocks {
+		t.addrs = append(t.addrs, uint64(block)*policy.RegionSize)
+	}
+	clearing := (b.to - b.from) / float64(len(b.blocks))
+	now := t.o.Clock.Now()
+	_, err := p.space.Walk(t.addrs, func(i int, block *pagetable.Block) {
+		if i%16 == 0 {
+			now = t.o.Clock.Now()
+		}
+		ri, found := slices.BinarySearchFunc(p.regions, b.blocks[i], byBlock)
+		if !found {
+			return
+		}
+		r := &p.regions[ri]
+		r.flags &^= inFlight
+		switch block.Kind {
+		case pagetable.KindTorn:
+			t.stats.Torn++
+			return
+		case pagetable.KindFault:
+			t.stats.Unreadable++
+			return
+		}
+		if block.PresentPages == 0 {
+			r.placed = [3]policy.SlotPages{} // dropped at the next listing
+			return
+		}
+		s := sample{window: max(now-b.from-clearing*float64(i), minWindow/2), boundary: b.boundary, now: ticks(now)}
+		t.take(p, r, block, s)
+	})
+	t.check(p, err)
+	t.phase(now)
+}
+
+func (t *Tracker) take(p *process, r *region, b *pagetable.Block, s sample) {
+	t.stats.Samples++
+	dt := r.seen.since(s.now)
+	t.recent++
+	if r.update(b, s) {
+		t.recentChanged++
+	}
+	if v, ok := dispersion(b); ok {
+		r.skew += 0.4 * (float32(v) - r.skew)
+	}
+	switch {
+	case r.detail == noDetail && r.skew > 2 && r.flags&policy.Huge == 0:
+		t.giveDetail(p, r)
+	case r.detail != noDetail && (r.skew < 1.2 || r.flags&policy.Huge != 0):
+		p.freeDetail(r)
+	}
+	if r.detail != noDetail {
+		updateDetail(&p.details[r.detail], b, r.movable, s, dt)
+	}
+}
+
+// phase notices that many regions changed at once.
+func (t *Tracker) phase(now float64) {
+	if t.recent > 256 {
+		t.recent, t.recentChanged = t.recent/2, t.recentChanged/2
+	}
+	if t.recent > 64 && t.recentChanged > t.recent/5 {
+		t.burstUntil = now + BurstSeconds
+	}
+}
+
+func (t *Tracker) giveDetail(p *process, r *region) {
+	if n := len(p.free); n > 0 {
+		r.detail, p.free = p.free[n-1], p.free[:n-1]
+		p.details[r.detail] = policy.Detail{}
+		return
+	}
+	held := 0
+	for _, p := range t.procs {
+		held += cap(p.details)
+	}
+	if (held+1)*int(unsafe.Sizeof(policy.Detail{})) > t.o.DetailBytes {
+		t.stats.DetailsRefused++
+		return
+	}
+	r.detail = int32(len(p.details))
+	p.details = append(p.details, policy.Detail{})
+}
+
+func (p *process) freeDetail(r *region) {
+	if r.detail != noDetail {
+		p.free = append(p.free, r.detail)
+		r.detail = noDetail
+	}
+}
+
+// Moved notes the outcome of a move: pages of the pieces at addr went from
+// one node to another.
+func (t *Tracker) Moved(id policy.ProcessID, addr uint64, mask uint32, from, to policy.Slot, pages int, up bool) {
+	p := t.find(id)
+	if p == nil {
+		return
+	}
+	i, found := slices.BinarySearchFunc(p.regions, uint32(addr/policy.RegionSize), byBlock)
+	if !found {
+		return
+	}
+	r := &p.regions[i]
+	r.moved = max(ticks(t.o.Clock.Now()), 1)
+	if r.flags &^= policy.MovedUp; up {
+		r.flags |= policy.MovedUp
+	}
+	if pages == 0 {
+		return
+	}
+	r.shift(from, to, pages)
+	if r.detail != noDetail {
+		d := &p.details[r.detail]
+		for j := range d {
+			if mask>>j&1 != 0 && d[j].Slot == from {
+				d[j].Slot = to
+			}
+		}
+	}
+}
+
+// Movable returns the pieces of the region at addr that tierd may move.
+func (t *Tracker) Movable(id policy.ProcessID, addr uint64) uint32 {
+	if p := t.find(id); p != nil {
+		if i, found := slices.BinarySearchFunc(p.regions, uint32(addr/policy.RegionSize), byBlock); found {
+			return p.regions[i].movable
+		}
+	}
+	return 0
+}
+
+// Snapshot describes all processes for the policy. refused, if not nil, tells
+// which regions the kernel refuses to move. The result is only valid until
+// the next call.
+func (t *Tracker) Snapshot(refused func(id policy.ProcessID, addr uint64) bool) []policy.Process {
+	now := ticks(t.o.Clock.Now())
+	if cap(t.snap) < len(t.procs) {
+		t.snap = append(make([]policy.Process, 0, len(t.procs)), t.snap[:cap(t.snap)]...)
+	}
+	t.snap = t.snap[:len(t.procs)]
+	for i, p := range t.procs {
+		s := &t.snap[i]
+		s.ID, s.Workload, s.Enforce, s.Details = p.id, p.workload, p.enforce, p.details
+		s.Regions = slices.Grow(s.Regions[:0], len(p.regions))
+		for j := range p.regions {
+			r := &p.regions[j]
+			q := policy.Region{
+				Addr: r.addr(), Rate: float32(r.est.rate()), LogVar: r.est.vari + float32(drift*r.seen.since(now)),
+				Stable: float32(r.changed.since(now)), SinceMove: float32(math.Inf(1)),
+				Placement: r.placed, Evidence: r.evidence, Flags: r.flags &^ inFlight, Detail: r.detail,
+			}
+			if r.moved != 0 {
+				q.SinceMove = float32(r.moved.since(now))
+			}
+			if refused != nil && refused(p.id, q.Addr) {
+				q.Flags |= policy.Immovable
+			}
+			s.Regions = append(s.Regions, q)
+		}
+	}
+	return t.snap
+}

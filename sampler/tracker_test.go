@@ -1,0 +1,255 @@
+package sampler_test
+
+import (
+	"math"
+	"testing"
+
+	"github.com/tierd/tierd/policy"
+	"github.com/tierd/tierd/sampler"
+	"github.com/tierd/tierd/sampler/pagetable"
+	"github.com/tierd/tierd/sampler/samplertest"
+)
+
+var job = policy.ProcessID{PID: 42, Start: 1}
+
+// run steps the tracker for some virtual seconds.
+func run(t *sampler.Tracker, c *samplertest.Clock, seconds float64) {
+	for end := c.Seconds + seconds; c.Seconds < end; {
+		if next := t.Step(); next > c.Seconds {
+			c.Seconds = next
+		}
+	}
+}
+
+func tracked(n int, budget float64) (*sampler.Tracker, *samplertest.Memory, *samplertest.Clock) {
+	c := &samplertest.Clock{Seconds: 100}
+	m := samplertest.NewMemory(c, n, 2)
+	t := sampler.New(sampler.Options{Budget: budget, Burst: budget, DetailBytes: 1 << 20, Clock: c})
+	t.Add(job, "job", true, m)
+	return t, m, c
+}
+
+func TestRatesAreFound(t *testing.T) {
+	tr, m, c := tracked(64, 0.05)
+	for i := range m.Regions {
+		m.SetRate(i, 0.5)
+		if i%8 == 0 {
+			m.SetRate(i, 50)
+		}
+	}
+	tr.SetBoundaries([]float32{5})
+	run(tr, c, 6)
+	p := tr.Snapshot(nil)[0]
+	if len(p.Regions) != 64 {
+		t.Fatalf("tracks %d regions of 64", len(p.Regions))
+	}
+	for i, r := range p.Regions {
+		want := 0.5
+		if i%8 == 0 {
+			want = 50
+		}
+		if r.Flags&policy.Unseen != 0 || r.Pages() != 512 || r.Placement[0].Slot != 2 {
+			t.Fatalf("region %d: %+v", i, r)
+		}
+		if off := math.Abs(math.Log(float64(r.Rate) / want)); off > 0.5 {
+			t.Errorf("region %d: rate %g, want %g", i, r.Rate, want)
+		}
+		if hot := r.Evidence&7 == 7; hot != (i%8 == 0) {
+			t.Errorf("region %d: evidence %08b at rate %g", i, r.Evidence, want)
+		}
+	}
+}
+
+func TestBudgetHolds(t *testing.T) {
+	tr, m, c := tracked(4096, 0.02)
+	m.ClearCost, m.WalkCost = 250e-6, 50e-6
+	run(tr, c, 5)
+	before, from := c.Worked, c.Seconds
+	run(tr, c, 60)
+	if share := (c.Worked - before) / (c.Seconds - from); share > 0.021 || share < 0.01 {
+		t.Errorf("used %.4f of a core, budget 0.02", share)
+	}
+}
+
+func TestShiftIsSeenSoon(t *testing.T) {
+	tr, m, c := tracked(512, 0.05)
+	for i := range m.Regions {
+		m.SetRate(i, 0.5)
+		if i < 48 {
+			m.SetRate(i, 60)
+		}
+	}
+	tr.SetBoundaries([]float32{1, 1})
+	run(tr, c, 20)
+	for i := range m.Regions {
+		m.SetRate(i, 0.5)
+		if i >= 100 && i < 148 {
+			m.SetRate(i, 60)
+		}
+	}
+	run(tr, c, 5)
+	p := tr.Snapshot(nil)[0]
+	for i, r := range p.Regions {
+		hot := i >= 100 && i < 148
+		if (r.Rate > 3) != hot {
+			t.Errorf("region %d: rate %g five seconds after the shift, hot %v", i, r.Rate, hot)
+		}
+	}
+}
+
+func TestHugePages(t *testing.T) {
+	tr, m, c := tracked(32, 0.05)
+	for i, r := range m.Regions {
+		r.Huge = true
+		m.SetRate(i, 0.001)
+		if i < 4 {
+			m.SetRate(i, 1)
+		}
+	}
+	tr.SetBoundaries([]float32{0.02})
+	run(tr, c, 20)
+	for i, r := range tr.Snapshot(nil)[0].Regions {
+		if r.Flags&policy.Huge == 0 {
+			t.Fatalf("region %d is not huge", i)
+		}
+		if hot := r.Rate > 0.03; hot != (i < 4) {
+			t.Errorf("region %d: rate %g", i, r.Rate)
+		}
+	}
+}
+
+func TestSkewedRegionsGetDetail(t *testing.T) {
+	tr, m, c := tracked(16, 0.05)
+	for i, r := range m.Regions {
+		m.SetRate(i, 0.8)
+		if i < 8 {
+			for p := range 3 * policy.PagesPerPiece {
+				r.Rate[p] = 70
+			}
+		}
+	}
+	tr.SetBoundaries([]float32{1})
+	run(tr, c, 6)
+	p := tr.Snapshot(nil)[0]
+	for i, r := range p.Regions {
+		if (r.Detail >= 0) != (i < 8) {
+			t.Fatalf("region %d: detail %d", i, r.Detail)
+		}
+		if r.Detail < 0 {
+			continue
+		}
+		for j, piece := range p.Details[r.Detail] {
+			if hot := piece.Rate > 2; hot != (j < 3) || piece.Pages != 16 || piece.Slot != 2 {
+				t.Errorf("region %d piece %d: %+v", i, j, piece)
+			}
+		}
+	}
+	tr.Moved(job, p.Regions[0].Addr, 7, 2, 0, 48, true)
+	p = tr.Snapshot(nil)[0]
+	r := p.Regions[0]
+	if r.Placement[1] != (policy.SlotPages{Pages: 48, Slot: 0}) || r.SinceMove > 1 || r.Flags&policy.MovedUp == 0 {
+		t.Errorf("after a move: %+v", r)
+	}
+	if d := p.Details[r.Detail]; d[2].Slot != 0 || d[3].Slot != 2 {
+		t.Errorf("pieces after a move: %+v", d)
+	}
+}
+
+func TestMappingsDecideWhatMoves(t *testing.T) {
+	tr, m, c := tracked(8, 0.05)
+	at := func(region int, piece uint64) uint64 {
+		return m.Base + uint64(region)*policy.RegionSize + piece*policy.PieceSize
+	}
+	rng := func(a, b uint64) pagetable.Range { return pagetable.Range{Start: a, End: b} }
+	m.Runs = []pagetable.Run{
+		{Range: rng(at(0, 0), at(1, 8))},
+		{Range: rng(at(1, 8), at(2, 0)), Class: pagetable.ClassFile},
+		{Range: rng(at(2, 0), at(3, 0)), Class: pagetable.ClassBound},
+		{Range: rng(at(3, 0), at(4, 0)), Class: pagetable.ClassShared | pagetable.ClassFile},
+		{Range: rng(at(4, 0), at(5, 0)), Class: pagetable.ClassLocked},
+		{Range: rng(at(5, 0), at(6, 0)), Class: pagetable.ClassDevice},
+		{Range: rng(at(6, 0), at(7, 0)), Class: pagetable.ClassHugeTLB},
+	}
+	run(tr, c, 5)
+	p := tr.Snapshot(nil)[0]
+	if len(p.Regions) != 6 {
+		t.Fatalf("tracks %d regions, want 6", len(p.Regions))
+	}
+	flags := func(i int) uint8 {
+		return p.Regions[i].Flags & (policy.Bound | policy.Shared | policy.Unseen | policy.Immovable)
+	}
+	for i, want := range []uint8{0, 0, policy.Bound | policy.Unseen, policy.Shared | policy.Unseen, policy.Unseen, policy.Immovable | policy.Unseen} {
+		if flags(i) != want {
+			t.Errorf("region %d: flags %b, want %b", i, flags(i), want)
+		}
+	}
+	if got := tr.Movable(job, at(1, 0)); got != 0xff {
+		t.Errorf("movable pieces %#x, want 0xff", got)
+	}
+	if got := p.Regions[1].Pages(); got != 8*policy.PagesPerPiece {
+		t.Errorf("counts %d pages, want those of the movable pieces", got)
+	}
+	// The mapping is removed.
+	m.Runs = m.Runs[:1]
+	run(tr, c, 5)
+	if n := len(tr.Snapshot(nil)[0].Regions); n != 2 {
+		t.Errorf("tracks %d regions after unmapping, want 2", n)
+	}
+}
+
+func TestTaskPolicyBindsAll(t *testing.T) {
+	tr, m, c := tracked(4, 0.05)
+	m.Policy = 2 // MPOL_BIND
+	run(tr, c, 3)
+	for i, r := range tr.Snapshot(nil)[0].Regions {
+		if r.Flags&policy.Bound == 0 {
+			t.Errorf("region %d is not bound", i)
+		}
+	}
+}
+
+func TestExecForgetsEverything(t *testing.T) {
+	tr, m, c := tracked(8, 0.05)
+	run(tr, c, 3)
+	m.Exec++
+	m.Regions = m.Regions[:2]
+	m.Runs[0].End = m.Base + 2*policy.RegionSize
+	run(tr, c, 3)
+	if n := len(tr.Snapshot(nil)[0].Regions); n != 2 || tr.Stats().Execs != 1 {
+		t.Errorf("%d regions and %d execs, want 2 and 1", n, tr.Stats().Execs)
+	}
+}
+
+func TestGoneProcessStopsQuietly(t *testing.T) {
+	tr, m, c := tracked(8, 0.05)
+	run(tr, c, 3)
+	m.Err = pagetable.ErrGone
+	run(tr, c, 3)
+	if err := tr.Err(job); err != pagetable.ErrGone {
+		t.Errorf("got %v", err)
+	}
+	tr.Remove(job)
+	if !m.Closed || len(tr.Snapshot(nil)) != 0 {
+		t.Error("space is still open")
+	}
+	run(tr, c, 1)
+}
+
+// A terabyte of reserved and unused address space must not cost anything.
+func TestSparseSpaceIsCheap(t *testing.T) {
+	tr, m, c := tracked(8, 0.05)
+	m.Runs[0].End = m.Base + 1<<40
+	run(tr, c, 120)
+	if got := tr.Stats(); got.Regions != 8 || got.SweepSeconds > 5 {
+		t.Errorf("%+v", got)
+	}
+}
+
+func BenchmarkSnapshot(b *testing.B) {
+	tr, _, c := tracked(4096, 1)
+	run(tr, c, 5)
+	b.ReportAllocs()
+	for b.Loop() {
+		tr.Snapshot(nil)
+	}
+}
