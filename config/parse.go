@@ -107,8 +107,22 @@ func (s *source) parse() (tree map[string]any, problem *Problem) {
 	if at.start >= len(s.text) || s.text[at.start] == '\n' {
 		at = span{max(min(at.start, len(s.text))-1, 0), 0}
 	}
-	p := s.problem(at, "", "", lowerFirst(message), "")
+	p := s.problem(at, "", "", lowerFirst(strings.TrimSuffix(message, ".")), "")
+	p.Hint = syntaxHint(p)
 	return nil, &p
+}
+
+// syntaxHint knows the mistakes that people make most.
+func syntaxHint(p Problem) string {
+	if strings.HasSuffix(p.Message, "has already been defined") {
+		return "each key and each table stands once"
+	}
+	_, value, found := strings.Cut(p.source, "=")
+	value, _, _ = strings.Cut(value, "#")
+	if value = strings.TrimSpace(value); !found || value == "" || len(value) > 64 || strings.ContainsAny(value, "\"'[]{}\\") {
+		return ""
+	}
+	return fmt.Sprintf("put the value in quotes: %q", value)
 }
 
 func lowerFirst(s string) string {
