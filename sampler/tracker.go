@@ -78,7 +78,9 @@ type Stats struct {
 	Listings, Scouted                           uint64
 	ClearedBytes                                uint64
 	Regions, Details                            int
-	DetailsRefused                              uint64
+	// Mappings of all processes together.
+	Mappings       int
+	DetailsRefused uint64
 	// Windows has the window of each boundary in seconds, the last one used.
 	Windows []float64
 	// Bursting tells whether the burst budget holds.
@@ -228,10 +230,11 @@ func (t *Tracker) Err(id policy.ProcessID) error {
 func (t *Tracker) Stats() Stats {
 	s := t.stats
 	s.Windows = slices.Clone(t.stats.Windows)
-	s.Regions, s.Details = 0, 0
+	s.Regions, s.Details, s.Mappings = 0, 0, 0
 	for _, p := range t.procs {
 		s.Regions += len(p.regions)
 		s.Details += len(p.details) - len(p.free)
+		s.Mappings += p.vmas
 	}
 	return s
 }

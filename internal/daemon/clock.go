@@ -1,0 +1,36 @@
+package daemon
+
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// clock tells the tracker the time, and charges to its budget all CPU time of
+// tierd, the kernel's in its name included, but that of moving pages.
+type clock struct {
+	start  time.Time
+	moving float64 // CPU seconds spent in moving
+}
+
+func cpuSeconds(id int32) float64 {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(id, &ts); err != nil {
+		return 0
+	}
+	return float64(ts.Nano()) * 1e-9
+}
+
+// Now implements sampler.Clock.
+func (c *clock) Now() float64 { return time.Since(c.start).Seconds() }
+
+// CPU implements sampler.Clock.
+func (c *clock) CPU() float64 { return cpuSeconds(unix.CLOCK_PROCESS_CPUTIME_ID) - c.moving }
+
+// move runs f, whose CPU time is not sampling. The caller's goroutine must be
+// locked to its thread.
+func (c *clock) move(f func()) {
+	before := cpuSeconds(unix.CLOCK_THREAD_CPUTIME_ID)
+	f()
+	c.moving += cpuSeconds(unix.CLOCK_THREAD_CPUTIME_ID) - before
+}

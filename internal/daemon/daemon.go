@@ -1,0 +1,305 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"runtime"
+	"time"
+
+	"github.com/tierd/tierd/config"
+	"github.com/tierd/tierd/internal/hostfs"
+	"github.com/tierd/tierd/internal/process"
+	"github.com/tierd/tierd/internal/status"
+	"github.com/tierd/tierd/migrate"
+	"github.com/tierd/tierd/policy"
+	"github.com/tierd/tierd/sampler"
+	"github.com/tierd/tierd/sampler/pagetable"
+	"github.com/tierd/tierd/topology"
+)
+
+// Life is one life of a process; *process.Handle is the real one.
+type Life interface {
+	migrate.Identity
+	FD() int
+	Close() error
+}
+
+var _ Life = (*process.Handle)(nil)
+
+// Source opens the address spaces of processes for the sampler.
+type Source interface {
+	Attach(Life) (sampler.Space, error)
+	Close()
+}
+
+// Options of a Daemon.
+type Options struct {
+	Host    *hostfs.FS
+	Machine *topology.Machine
+	Config  *config.Config
+	Board   *status.Board
+	Log     *slog.Logger
+	Version string
+	// DryRun observes whatever the configuration says.
+	DryRun bool
+	// Ready, if set, is called once, after the first epoch.
+	Ready func()
+	// ObserveEpoch, if set, is told how long each epoch took.
+	ObserveEpoch func(seconds float64)
+
+	// Source, Open and Pager replace the real kernel in tests.
+	Source Source
+	Open   func(pid int) (Life, error)
+	Pager  migrate.Pager
+}
+
+const (
+	epochEvery = 500 * time.Millisecond
+	scanEvery  = 2 * time.Second
+	// moveSlice is how long the mover works before the sampler has its turn.
+	moveSlice = 60 * time.Millisecond
+)
+
+// Daemon is the loop. Run must be called once.
+type Daemon struct {
+	o       Options
+	cfg     *config.Config
+	reload  chan *config.Config
+	clock   clock
+	nodes   *nodes
+	source  Source
+	tracker *sampler.Tracker
+	engine  policy.Engine
+	// enforcing moves, observing only records.
+	enforcing, observing *migrate.Executor
+
+	sources []status.Source
+	forced  string // why it observes although it was asked to enforce
+
+	procs     map[int]*member
+	passed    map[int]passed
+	scans     uint64
+	workloads []*workload
+
+	queue   []policy.Move
+	planned map[plannedKey]float64
+	plan    *policy.Plan
+	planOf  []string // the workload of each process of the plan
+
+	epochs  uint64
+	started time.Time
+	moved   uint64
+	drops   map[status.Drop]uint64
+	errs    status.Errors
+}
+
+// New makes a Daemon. It starts nothing.
+func New(o Options) *Daemon {
+	d := &Daemon{
+		o: o, cfg: o.Config, reload: make(chan *config.Config, 1),
+		procs: map[int]*member{}, passed: map[int]passed{}, planned: map[plannedKey]float64{},
+		drops: map[status.Drop]uint64{}, started: time.Now(),
+	}
+	d.clock.start = d.started
+	return d
+}
+
+// Reload hands over a new configuration; the loop takes it at its next turn.
+// Tiers and listening addresses stay as they were at the start.
+func (d *Daemon) Reload(c *config.Config) {
+	for {
+		select {
+		case d.reload <- c:
+			return
+		case <-d.reload:
+		}
+	}
+}
+
+// pageTables is the real Source.
+type pageTables struct{ *pagetable.Source }
+
+func (p pageTables) Attach(l Life) (sampler.Space, error) {
+	return p.Source.Attach(l.ID().PID, l.FD())
+}
+
+// open prepares everything that needs rights or may fail. A source that is
+// not available is no error: tierd then observes what it can.
+func (d *Daemon) open() error {
+	d.nodes = newNodes(d.o.Host, d.o.Machine)
+	d.nodes.reserves(d.cfg)
+	if err := d.nodes.refresh(); err != nil {
+		d.note("", 0, err)
+	}
+	if d.o.Open == nil {
+		d.o.Open = func(pid int) (Life, error) { return process.Open(d.o.Host, pid) }
+	}
+	d.source = d.o.Source
+	if d.source == nil {
+		s, err := pagetable.Open(d.nodes.ranges())
+		if err != nil {
+			d.unavailable(err)
+		} else {
+			d.source = pageTables{s}
+		}
+	}
+	if d.source != nil {
+		d.sources = []status.Source{{Name: "page-table", Available: true}}
+	}
+	if len(d.nodes.tiers) < 2 {
+		d.forced = "this host has one tier of memory: there is nothing to move between"
+	}
+	if d.o.DryRun {
+		d.forced = "started with --dry-run"
+	}
+	mover := func(observe bool) *migrate.Executor {
+		return migrate.New(migrate.Config{
+			Pager: d.o.Pager, Observe: observe, Nodes: d.nodes.ids(), Room: d.nodes,
+			Rate:         uint64(d.cfg.Migrate.Rate.BytesPerSecond()),
+			BatchLatency: d.cfg.Migrate.BatchLatency.Std(),
+		})
+	}
+	d.enforcing, d.observing = mover(false), mover(true)
+	if d.source != nil {
+		d.tracker = sampler.New(sampler.Options{
+			Budget: d.cfg.Sampler.CPUBudget.Fraction(), Burst: d.cfg.Sampler.BurstBudget.Fraction(),
+			DetailBytes: int(d.cfg.Sampler.DetailMemory), Clock: &d.clock, Seed: uint64(os.Getpid()),
+		})
+	}
+	d.setWorkloads()
+	return nil
+}
+
+func (d *Daemon) unavailable(err error) {
+	s := status.Source{Name: "page-table", Reason: err.Error()}
+	var u *pagetable.Unavailable
+	if errors.As(err, &u) {
+		s.Hint = u.Hint
+	}
+	d.sources = []status.Source{s}
+	d.forced = "no source can see which memory is used: " + err.Error()
+	d.o.Log.Warn("page tables cannot be read; observing placement of nothing", "error", err, "hint", s.Hint)
+}
+
+// Run is the loop. It returns nil when ctx ends, and leaves nothing behind.
+func (d *Daemon) Run(ctx context.Context) error {
+	// CPU time is counted per thread, and a thread of its own keeps the
+	// sampler's windows punctual.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if err := d.open(); err != nil {
+		return err
+	}
+	defer d.close()
+	d.o.Log.Info("started", "tiers", len(d.nodes.tiers), "nodes", len(d.nodes.list), "mode", d.mode(), "reason", d.forced)
+
+	var epochAt, scanAt time.Time
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for ready := false; ctx.Err() == nil; {
+		now := time.Now()
+		if !now.Before(scanAt) {
+			d.scan()
+			scanAt = now.Add(scanEvery)
+		}
+		wake := epochAt
+		if d.tracker != nil {
+			next := d.tracker.Step()
+			wake = d.started.Add(time.Duration(next * float64(time.Second)))
+		}
+		if now = time.Now(); !now.Before(epochAt) {
+			took := d.epoch(now)
+			// A decision over very much memory may not take all the time.
+			epochAt = now.Add(max(epochEvery, 10*took))
+			if !ready && d.o.Ready != nil {
+				d.o.Ready()
+			}
+			ready = true
+		}
+		if len(d.queue) > 0 {
+			d.move(ctx)
+			continue
+		}
+		if wake.After(epochAt) || wake.IsZero() {
+			wake = epochAt
+		}
+		if scanAt.Before(wake) {
+			wake = scanAt
+		}
+		timer.Reset(time.Until(wake))
+		select {
+		case <-ctx.Done():
+		case c := <-d.reload:
+			d.adopt(c)
+			scanAt = time.Time{}
+		case <-timer.C:
+		}
+	}
+	d.drops[status.DropStopped] += uint64(len(d.queue))
+	return nil
+}
+
+func (d *Daemon) close() {
+	if d.tracker != nil {
+		d.tracker.Close()
+	}
+	for _, m := range d.procs {
+		m.life.Close()
+	}
+	if d.source != nil {
+		d.source.Close()
+	}
+}
+
+// adopt takes a new configuration.
+func (d *Daemon) adopt(c *config.Config) {
+	d.cfg = c
+	d.nodes.reserves(c)
+	for _, e := range []*migrate.Executor{d.enforcing, d.observing} {
+		e.SetRate(uint64(c.Migrate.Rate.BytesPerSecond()))
+		e.SetBatchLatency(c.Migrate.BatchLatency.Std())
+	}
+	if d.tracker != nil {
+		d.tracker.SetBudget(c.Sampler.CPUBudget.Fraction(), c.Sampler.BurstBudget.Fraction())
+	}
+	d.drops[status.DropStopped] += uint64(len(d.queue))
+	d.queue = nil
+	d.setWorkloads()
+	// Every process is matched anew.
+	for pid := range d.procs {
+		d.drop(pid)
+	}
+	clear(d.passed)
+}
+
+// mode is what tierd does as a whole.
+func (d *Daemon) mode() string {
+	if d.forced == "" && d.cfg.Enforcing() {
+		return status.Enforce
+	}
+	return status.Observe
+}
+
+// note remembers an error for the status and logs it, once while it repeats.
+func (d *Daemon) note(workload string, pid int, err error) {
+	e := status.Error{Workload: workload, PID: pid, Message: err.Error()}
+	var h interface{ Hint() string }
+	if errors.As(err, &h) {
+		e.Hint = h.Hint()
+	}
+	seen := false
+	for _, old := range d.errs.List() {
+		seen = seen || old.Workload == e.Workload && old.PID == e.PID && old.Message == e.Message
+	}
+	if !seen {
+		d.o.Log.Warn("problem", "workload", workload, "pid", pid, "error", err, "hint", e.Hint)
+	}
+	d.errs.Add(time.Now(), e)
+	for _, w := range d.workloads {
+		if w.name == workload {
+			w.lastError = e.Message
+		}
+	}
+}

@@ -1,0 +1,216 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/tierd/tierd/internal/process"
+	"github.com/tierd/tierd/internal/status"
+	"github.com/tierd/tierd/migrate"
+	"github.com/tierd/tierd/policy"
+)
+
+// plannedKey names a move of observe mode, which would be planned anew in
+// each epoch because it is not carried out.
+type plannedKey struct {
+	id       policy.ProcessID
+	addr     uint64
+	pieces   uint32
+	from, to policy.Slot
+}
+
+const (
+	// plannedFor is for how many seconds such a move counts as the same.
+	plannedFor = 60
+	maxPlanned = 64 << 10
+	// maxRun is how many moves go to the mover at once.
+	maxRun = 8
+)
+
+// epoch decides and publishes; it returns how long that took.
+func (d *Daemon) epoch(now time.Time) time.Duration {
+	d.epochs++
+	if err := d.nodes.refresh(); err != nil {
+		d.note("", 0, err)
+	}
+	if d.tracker != nil {
+		d.decide()
+	}
+	took := time.Since(now)
+	d.publish(now, took)
+	if d.o.ObserveEpoch != nil {
+		d.o.ObserveEpoch(took.Seconds())
+	}
+	return took
+}
+
+func (d *Daemon) decide() {
+	s := &policy.Snapshot{
+		Seconds: d.clock.Now(), Tiers: d.nodes.tiers, Nodes: d.nodes.list,
+		MoveCost:  d.enforcing.CostPerPage(),
+		Processes: d.tracker.Snapshot(d.refused()),
+	}
+	p := policy.DefaultParams()
+	p.Separation, p.Payback = d.cfg.Thrash.Separation, d.cfg.Thrash.Payback
+	p.Budget = d.budget(s.MoveCost)
+	d.plan = d.engine.Decide(s, p)
+	d.tracker.SetBoundaries(d.plan.Boundaries)
+	d.planOf = d.planOf[:0]
+	for i := range s.Processes {
+		d.planOf = append(d.planOf, s.Processes[i].Workload)
+	}
+
+	d.drops[status.DropLate] += uint64(len(d.queue))
+	d.queue = d.queue[:0]
+	if d.pressed() {
+		return
+	}
+	d.enforcing.Begin()
+	d.observing.Begin()
+	d.queue = append(d.queue, d.plan.Moves...)
+}
+
+// budget is how many bytes a plan may move: what the rate allows, and what
+// can be done before the next plan.
+func (d *Daemon) budget(cost float64) uint64 {
+	seconds := epochEvery.Seconds()
+	bytes := 0.8 * seconds / cost * policy.PageSize
+	if rate := d.cfg.Migrate.Rate.BytesPerSecond(); rate > 0 {
+		bytes = min(bytes, rate*seconds)
+	}
+	return uint64(max(bytes, 2*policy.RegionSize))
+}
+
+// refused tells the tracker what the kernel refuses; nil if it refuses
+// nothing.
+func (d *Daemon) refused() func(policy.ProcessID, uint64) bool {
+	r := d.enforcing.Refusals()
+	if r.Len() == 0 {
+		return nil
+	}
+	now := time.Now()
+	return func(id policy.ProcessID, addr uint64) bool { return r.Immovable(now, id, addr) }
+}
+
+// pressed tells whether the host is so short of memory that nothing should
+// move. A kernel without pressure information never is.
+func (d *Daemon) pressed() bool {
+	psi, err := d.o.Host.MemoryPressure()
+	return err == nil && psi.Some.Avg10 > 100*d.cfg.Thrash.PSI.Fraction()
+}
+
+// move carries out the next moves of the queue, for a slice of time.
+func (d *Daemon) move(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, moveSlice)
+	defer cancel()
+	for len(d.queue) > 0 && ctx.Err() == nil {
+		n := 1
+		for n < len(d.queue) && n < maxRun && d.queue[n].ID == d.queue[0].ID {
+			n++
+		}
+		run := d.queue[:n]
+		d.queue = d.queue[n:]
+		m := d.memberOf(run[0].ID)
+		if m == nil {
+			d.drops[status.DropGone] += uint64(n)
+			continue
+		}
+		if !m.workload.enforce {
+			run = d.unplanned(run)
+		}
+		for i := 0; i < len(run); {
+			run[i].Pieces &= d.tracker.Movable(run[i].ID, run[i].Addr)
+			if run[i].Pieces == 0 {
+				d.drops[status.DropStale]++
+				run = append(run[:i:i], run[i+1:]...)
+				continue
+			}
+			i++
+		}
+		if len(run) == 0 {
+			continue
+		}
+		rest := d.carry(ctx, m, run)
+		d.queue = append(rest, d.queue...)
+	}
+}
+
+// carry moves and counts, and returns the moves that time did not allow.
+func (d *Daemon) carry(ctx context.Context, m *member, run []policy.Move) (rest []policy.Move) {
+	mover := d.observing
+	if m.workload.enforce {
+		mover = d.enforcing
+	}
+	var outcomes []migrate.Outcome
+	d.clock.move(func() { outcomes = mover.Move(ctx, migrate.Target{Identity: m.life}, run) })
+	for i := range outcomes {
+		o, v := &outcomes[i], &run[i]
+		if o.ByResult[migrate.Unattempted] > 0 && o.Err == nil {
+			rest = append(rest, *v)
+		}
+		d.count(m, v, o)
+		// What a query found on the target already is moved as well, as far as
+		// the picture of the region is concerned.
+		there := o.Moved + o.ByResult[migrate.Already]
+		if m.workload.enforce {
+			d.tracker.Moved(v.ID, v.Addr, v.Pieces, v.From, v.To, there, v.Kind == policy.Promotion)
+			d.moved += o.Bytes
+		}
+		if o.Err != nil {
+			d.failed(m, o.Err)
+		}
+	}
+	return rest
+}
+
+func (d *Daemon) count(m *member, v *policy.Move, o *migrate.Outcome) {
+	w := m.workload
+	switch {
+	case !w.enforce && v.Kind == policy.Promotion:
+		w.plannedPromoted += o.Bytes
+	case !w.enforce:
+		w.plannedDemoted += o.Bytes
+	case v.Kind == policy.Promotion:
+		w.promoted += o.Bytes
+	default:
+		w.demoted += o.Bytes
+	}
+	if !w.enforce {
+		return
+	}
+	for result, n := range o.ByResult {
+		w.outcomes[result] += uint64(n)
+	}
+}
+
+// failed notes an error of a move. A process that has gone is no news.
+func (d *Daemon) failed(m *member, err error) {
+	switch {
+	case errors.Is(err, process.ErrGone), errors.Is(err, process.ErrReused):
+		d.drops[status.DropGone]++
+	case errors.Is(err, process.ErrExec):
+		d.drops[status.DropExec]++
+	case errors.Is(err, migrate.ErrHeld), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+	default:
+		d.note(m.workload.name, m.life.ID().PID, err)
+	}
+}
+
+// unplanned leaves out the moves that were already counted lately.
+func (d *Daemon) unplanned(run []policy.Move) []policy.Move {
+	now := d.clock.Now()
+	if len(d.planned) > maxPlanned {
+		clear(d.planned)
+	}
+	kept := run[:0]
+	for _, v := range run {
+		key := plannedKey{v.ID, v.Addr, v.Pieces, v.From, v.To}
+		if at, ok := d.planned[key]; ok && now-at < plannedFor {
+			continue
+		}
+		d.planned[key] = now
+		kept = append(kept, v)
+	}
+	return kept
+}

@@ -1,0 +1,190 @@
+package daemon
+
+import (
+	"maps"
+	"os"
+	"time"
+
+	"github.com/tierd/tierd/internal/status"
+	"github.com/tierd/tierd/migrate"
+	"github.com/tierd/tierd/policy"
+	"github.com/tierd/tierd/sampler"
+)
+
+// publish makes the picture of this epoch.
+func (d *Daemon) publish(now time.Time, took time.Duration) {
+	s := &status.Status{
+		SchemaVersion: status.SchemaVersion,
+		Time:          now, Version: d.o.Version, PID: os.Getpid(),
+		Mode: d.mode(), ModeReason: d.forced, Forced: d.forced != "" && d.cfg.Enforcing(),
+		StartedAt: d.started, UptimeSeconds: now.Sub(d.started).Seconds(),
+		Epoch:      status.Epoch{Number: d.epochs, Seconds: took.Seconds()},
+		Sources:    d.sources,
+		DropsTotal: d.dropped(),
+		LastErrors: d.errs.List(),
+	}
+	for i, t := range d.nodes.tiers {
+		tier := status.Tier{Name: t.Name, Rank: i}
+		for _, n := range d.nodes.list {
+			if n.Tier == i {
+				tier.Nodes = append(tier.Nodes, int(n.ID))
+			}
+		}
+		s.Machine.Tiers = append(s.Machine.Tiers, tier)
+	}
+	for _, n := range d.nodes.list {
+		node := status.Node{ID: int(n.ID), SizeBytes: n.Size, FreeBytes: n.Free, ReserveBytes: n.Reserve}
+		if n.Tier >= 0 {
+			node.Tier = d.nodes.tiers[n.Tier].Name
+		}
+		s.Machine.Nodes = append(s.Machine.Nodes, node)
+	}
+	d.reportSampler(s)
+	d.reportMover(s)
+	d.reportWorkloads(s)
+	d.o.Board.Publish(s)
+}
+
+func (d *Daemon) stats() sampler.Stats {
+	if d.tracker == nil {
+		return sampler.Stats{}
+	}
+	return d.tracker.Stats()
+}
+
+func (d *Daemon) dropped() map[status.Drop]uint64 {
+	st := d.stats()
+	all := maps.Clone(d.drops)
+	all[status.DropExec] += st.Execs
+	all[status.DropMappings] += st.Truncated
+	all[status.DropDetail] += st.DetailsRefused
+	all[status.DropSample] += st.Torn + st.Unreadable
+	return all
+}
+
+func (d *Daemon) reportSampler(s *status.Status) {
+	st := d.stats()
+	s.Sampler = status.Sampler{
+		Regions: uint64(st.Regions), Mappings: uint64(st.Mappings), SamplesTotal: st.Samples, TornTotal: st.Torn,
+		CPUSecondsTotal: d.clock.CPU(), CPUBudget: d.cfg.Sampler.CPUBudget.Fraction(),
+	}
+	if st.Bursting {
+		s.Sampler.CPUBudget = max(s.Sampler.CPUBudget, d.cfg.Sampler.BurstBudget.Fraction())
+	}
+	for i := range max(len(d.nodes.tiers)-1, 0) {
+		b := status.Boundary{Tier: d.nodes.tiers[i].Name}
+		if d.plan != nil && i < len(d.plan.Boundaries) {
+			b.AccessesPerSecond = float64(d.plan.Boundaries[i])
+		}
+		if i < len(st.Windows) {
+			b.WindowSeconds = st.Windows[i]
+		}
+		s.Sampler.Boundaries = append(s.Sampler.Boundaries, b)
+	}
+}
+
+func (d *Daemon) reportMover(s *status.Status) {
+	st := d.enforcing.Stats()
+	s.Migrate = status.Migrate{
+		RateBytesPerSecond: uint64(d.cfg.Migrate.Rate.BytesPerSecond()),
+		MovedBytesTotal:    d.moved,
+		BusySecondsTotal:   st.CallTime.Seconds(),
+		WaitedSecondsTotal: st.Waited.Seconds(),
+		CallsTotal:         st.Calls, SlowCallsTotal: st.Slow, BatchPages: uint64(st.Batch),
+		HeldRegions: uint64(d.enforcing.Refusals().Len()),
+	}
+	if d.moved > 0 {
+		cost := d.enforcing.CostPerPage()
+		s.Migrate.CostPerPageSeconds = &cost
+	}
+}
+
+func (d *Daemon) reportWorkloads(s *status.Status) {
+	index := map[string]int{}
+	for i, w := range d.workloads {
+		index[w.name] = i
+		e := status.Workload{
+			Name: w.name, Mode: status.Observe, LastError: w.lastError,
+			ResidentBytes: map[string]uint64{}, AccessesPerSecond: map[string]float64{}, HitEstimate: map[string]float64{},
+			PromotedBytesTotal: w.promoted, DemotedBytesTotal: w.demoted,
+			PlannedPromotedBytesTotal: w.plannedPromoted, PlannedDemotedBytesTotal: w.plannedDemoted,
+			OutcomesTotal: map[string]uint64{}, Vetoes: map[string]uint64{},
+		}
+		if w.enforce {
+			e.Mode = status.Enforce
+		}
+		for _, t := range d.nodes.tiers {
+			e.ResidentBytes[t.Name] = 0
+		}
+		for r := migrate.Result(0); r < migrate.NumResults; r++ {
+			e.OutcomesTotal[r.String()] = w.outcomes[r]
+		}
+		s.Workloads = append(s.Workloads, e)
+	}
+	for pid, m := range d.procs {
+		e := &s.Workloads[index[m.workload.name]]
+		e.Processes++
+		if len(e.ProcessDetails) < status.MaxProcesses {
+			p := status.Process{PID: pid, Comm: m.comm, State: status.Watched}
+			switch {
+			case m.err != nil:
+				p.State, p.Error = status.Refused, m.err.Error()
+			case d.tracker == nil:
+				p.State = status.Waiting
+			}
+			e.ProcessDetails = append(e.ProcessDetails, p)
+		}
+	}
+	if d.plan == nil {
+		return
+	}
+	heat := make([][]float64, len(d.workloads))
+	for i, sum := range d.plan.Processes {
+		if i >= len(d.planOf) {
+			break
+		}
+		wi, ok := index[d.planOf[i]]
+		if !ok {
+			continue
+		}
+		d.addSummary(&s.Workloads[wi], &sum)
+		if heat[wi] == nil {
+			heat[wi] = make([]float64, len(d.nodes.tiers))
+		}
+		for t, h := range sum.Heat {
+			if t < len(heat[wi]) {
+				heat[wi][t] += h
+			}
+		}
+	}
+	for i, h := range heat {
+		var total float64
+		for _, v := range h {
+			total += v
+		}
+		for t, v := range h {
+			if total > 0 {
+				s.Workloads[i].AccessesPerSecond[d.nodes.tiers[t].Name] = v
+				s.Workloads[i].HitEstimate[d.nodes.tiers[t].Name] = v / total
+			}
+		}
+	}
+	for rule, pages := range d.plan.Vetoed {
+		// The engine counts for all together; with one workload that is its own.
+		if len(s.Workloads) == 1 {
+			s.Workloads[0].Vetoes[string(rule)] = pages
+		}
+	}
+}
+
+func (d *Daemon) addSummary(e *status.Workload, sum *policy.Summary) {
+	for t, b := range sum.Bytes {
+		if t < len(d.nodes.tiers) {
+			e.ResidentBytes[d.nodes.tiers[t].Name] += b
+		}
+	}
+	e.ElsewhereBytes += sum.Elsewhere
+	e.ImmovableBytes += sum.Immovable
+	e.BoundBytes += sum.Bound
+	e.SharedBytes += sum.Shared
+}
