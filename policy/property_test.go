@@ -1,0 +1,342 @@
+package policy
+
+import (
+	"fmt"
+	"go/parser"
+	"go/token"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+)
+
+// Kinds of machine.
+const (
+	untidy = iota
+	tidy   // no mixed piece, no region on two nodes, no node below its reserve
+	alike  // tidy, and all that moves is of one size
+)
+
+// machine draws a machine and its memory.
+func machine(t *rapid.T, kind int) *Snapshot {
+	s := &Snapshot{MoveCost: rapid.SampledFrom([]float64{0, 1e-7, 2e-6, 1e-4}).Draw(t, "cost")}
+	ntiers := rapid.IntRange(1, 4).Draw(t, "tiers")
+	for i := range ntiers {
+		s.Tiers = append(s.Tiers, Tier{Name: strconv.Itoa(i), AccessNS: 100 * float64(int(1)<<i)})
+	}
+	for i := range rapid.IntRange(1, 6).Draw(t, "nodes") {
+		tier := i
+		if i >= ntiers {
+			tier = rapid.IntRange(-1, ntiers-1).Draw(t, "tier")
+		}
+		lack := 3
+		if kind != untidy {
+			lack = 0
+		}
+		room := rapid.IntRange(-lack*PagesPerRegion, 4*PagesPerRegion).Draw(t, "room")
+		if rapid.Bool().Draw(t, "whole") {
+			room = room / PagesPerRegion * PagesPerRegion
+		}
+		s.Nodes = append(s.Nodes, Node{
+			ID: NodeID(i), Tier: tier, Size: 1 << 40,
+			Free: uint64(64*mib + room*PageSize), Reserve: 64 * mib,
+		})
+	}
+	rate := rapid.Custom(func(t *rapid.T) float32 {
+		return float32(math.Exp(rapid.Float64Range(-3, 7).Draw(t, "ln rate")))
+	})
+	variance := rapid.SampledFrom([]float32{0, 0.001, 0.01, 0.1, 1})
+	slot := rapid.Custom(func(t *rapid.T) Slot {
+		return Slot(rapid.IntRange(0, len(s.Nodes)-1).Draw(t, "slot"))
+	})
+	samples := rapid.SampledFrom([]uint8{0, 1, 3, 7, 255})
+	for pid := range rapid.IntRange(1, 3).Draw(t, "processes") {
+		p := Process{ID: ProcessID{PID: pid}}
+		for i := range rapid.IntRange(0, 24).Draw(t, "regions") {
+			r := Region{
+				Addr: base + uint64(i)*RegionSize, Rate: rate.Draw(t, "rate"), LogVar: variance.Draw(t, "var"),
+				Stable: float32(rapid.IntRange(0, 90).Draw(t, "stable")), SinceMove: float32(math.Inf(1)),
+				Evidence: samples.Draw(t, "evidence"), Detail: -1,
+			}
+			switch rapid.IntRange(0, 9).Draw(t, "shape") {
+			case 0:
+				r.Flags = uint8(rapid.IntRange(0, 63).Draw(t, "flags"))
+			case 1, 2:
+				r.Detail = int32(len(p.Details))
+				var d Detail
+				// Drawing each piece's figures by themselves would take seconds.
+				rng := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "pieces"), 0))
+				for k := range d {
+					d[k] = Piece{
+						Rate: float32(math.Exp(10*rng.Float64() - 3)), LogVar: float32(math.Exp(-7 * rng.Float64())), Evidence: uint8(rng.Uint32()),
+						Pages: [3]uint8{0, 3, 16}[rng.IntN(3)], Slot: Slot(rng.IntN(len(s.Nodes))),
+					}
+					if kind == alike {
+						d[k].Pages = 0
+					}
+					if kind == untidy && rng.IntN(6) == 0 {
+						d[k].Slot = NoSlot
+					}
+				}
+				p.Details = append(p.Details, d)
+				place(&r, &d)
+			}
+			if r.Detail < 0 {
+				sizes := []int{1, 77, 512, 512, 512}
+				if kind == alike {
+					sizes = sizes[2:]
+				}
+				r.Placement[0] = SlotPages{uint16(rapid.SampledFrom(sizes).Draw(t, "pages")), slot.Draw(t, "slot")}
+				if kind == untidy && rapid.IntRange(0, 5).Draw(t, "split") == 0 {
+					r.Placement[1] = SlotPages{1, slot.Draw(t, "slot")}
+				}
+			}
+			if rapid.IntRange(0, 4).Draw(t, "recent") == 0 {
+				r.SinceMove = float32(rapid.IntRange(0, 20).Draw(t, "since"))
+				r.Flags |= MovedUp * uint8(rapid.IntRange(0, 1).Draw(t, "up"))
+			}
+			p.Regions = append(p.Regions, r)
+		}
+		s.Processes = append(s.Processes, p)
+	}
+	return s
+}
+
+// place sets the placement of a region from its pieces.
+func place(r *Region, d *Detail) {
+	var on [256]int
+	for _, p := range d {
+		on[p.Slot] += int(p.Pages)
+	}
+	r.Placement = [3]SlotPages{}
+	for i := range r.Placement {
+		most := 0
+		for slot := range NoSlot {
+			if on[slot] > on[most] {
+				most = int(slot)
+			}
+		}
+		r.Placement[i] = SlotPages{uint16(on[most]), Slot(most)}
+		on[most] = 0
+	}
+}
+
+func parameters(t *rapid.T) Params {
+	p := DefaultParams()
+	p.Separation = rapid.SampledFrom([]float64{0, 1, 2.5, 6}).Draw(t, "z")
+	p.Payback = rapid.SampledFrom([]float64{0, 1, 1.5, 5}).Draw(t, "payback")
+	p.Budget = uint64(rapid.SampledFrom([]int{0, 1, 16, 512, 700, 2000, 1 << 20}).Draw(t, "budget")) * PageSize
+	p.EvidenceFill = rapid.IntRange(0, 4).Draw(t, "evidence fill")
+	return p
+}
+
+// key names the least thing that moves.
+type key struct {
+	process int
+	addr    uint64
+	piece   int
+	from    Slot
+}
+
+// pieces lists what a move moves, and how many of its pages surely leave
+// From: of a piece on several nodes nobody knows.
+func (m *Move) pieces(s *Snapshot) (keys []key, leave int) {
+	r := m.region(s)
+	if r.Detail < 0 || r.Flags&Huge != 0 {
+		return []key{{m.Process, m.Addr, -1, m.From}}, m.Pages
+	}
+	for i, p := range s.Processes[m.Process].Details[r.Detail] {
+		if m.Pieces>>i&1 != 0 {
+			keys = append(keys, key{m.Process, m.Addr, i, m.From})
+			if p.Slot == m.From {
+				leave += int(p.Pages)
+			}
+		}
+	}
+	return keys, leave
+}
+
+func (m *Move) region(s *Snapshot) *Region {
+	regions := s.Processes[m.Process].Regions
+	i, ok := slices.BinarySearchFunc(regions, m.Addr, func(r Region, a uint64) int { return int(int64(r.Addr) - int64(a)) })
+	if !ok {
+		panic("no such region")
+	}
+	return &regions[i]
+}
+
+// apply carries out a move in a tidy snapshot.
+func (m *Move) apply(s *Snapshot) {
+	r := m.region(s)
+	if r.Detail >= 0 && r.Flags&Huge == 0 {
+		d := &s.Processes[m.Process].Details[r.Detail]
+		for i := range d {
+			if m.Pieces>>i&1 != 0 && d[i].Slot == m.From {
+				d[i].Slot = m.To
+			}
+		}
+		place(r, d)
+	} else {
+		for i := range r.Placement {
+			if p := &r.Placement[i]; p.Pages > 0 && p.Slot == m.From {
+				p.Slot = m.To
+			}
+		}
+	}
+	s.Nodes[m.From].Free += uint64(m.Pages) * PageSize
+	s.Nodes[m.To].Free -= uint64(m.Pages) * PageSize
+}
+
+func TestPlanIsSafe(t *testing.T) {
+	var e Engine
+	rapid.Check(t, func(t *rapid.T) {
+		s, p := machine(t, untidy), parameters(t)
+		plan := e.Decide(s, p)
+		if diff := cmp.Diff(new(Engine).Decide(s, p), plan); diff != "" {
+			t.Fatalf("a used engine decides otherwise (-new +used):\n%s", diff)
+		}
+		free := make([]int64, len(s.Nodes))
+		for i, n := range s.Nodes {
+			free[i] = int64(n.Free) - int64(n.Reserve)
+		}
+		done := map[key]bool{}
+		var bytes uint64
+		for _, m := range plan.Moves {
+			r := m.region(s)
+			if r.Flags&(Immovable|Bound|Shared|Unseen) != 0 {
+				t.Fatalf("touches fixed memory: %+v", m)
+			}
+			from, to := s.Nodes[m.From].Tier, s.Nodes[m.To].Tier
+			if from < 0 || to < 0 || (m.Kind == Promotion) != (to < from) || from == to {
+				t.Fatalf("from tier %d to %d: %+v", from, to, m)
+			}
+			if up := m.Kind == Promotion; float64(r.SinceMove) < p.Cooldown && up != (r.Flags&MovedUp != 0) {
+				t.Fatalf("turns back within the cool-down: %+v", m)
+			}
+			keys, leave := m.pieces(s)
+			for _, k := range keys {
+				if done[k] {
+					t.Fatalf("moves twice: %+v", k)
+				}
+				done[k] = true
+			}
+			size := int64(m.Pages) * PageSize
+			bytes += uint64(size)
+			if free[m.To] -= size; free[m.To] < 0 {
+				t.Fatalf("goes into the reserve of node %d by %d bytes: %+v\nof %+v", m.To, -free[m.To], m, plan.Moves)
+			}
+			free[m.From] += int64(leave) * PageSize
+		}
+		if bytes > p.Budget {
+			t.Fatalf("moves %d bytes, may move %d", bytes, p.Budget)
+		}
+	})
+}
+
+// With nothing changing, plan after plan carried out leads to rest.
+func TestPlansComeToRest(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) { settle(t, tidy) })
+}
+
+// Where all that moves is of one size, nothing returns to a tier that it has
+// left. (Where sizes differ, a small unit may come back into what remains of
+// the room that it left for a big one.)
+func TestNothingReturns(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		type place struct {
+			key
+			tier int
+		}
+		left := map[place]string{}
+		settle(t, alike, func(s *Snapshot, round int, m *Move) {
+			keys, _ := m.pieces(s)
+			for _, k := range keys {
+				k.from = 0
+				if was := left[place{k, s.Nodes[m.To].Tier}]; was != "" {
+					t.Fatalf("round %d: returns with %+v\nleft in round %s", round, m, was)
+				}
+				left[place{k, s.Nodes[m.From].Tier}] = fmt.Sprintf("%d: %+v", round, m)
+			}
+		})
+	})
+}
+
+// settle decides and carries out until there is nothing to do.
+func settle(t *rapid.T, kind int, watch ...func(s *Snapshot, round int, m *Move)) {
+	s, p := machine(t, kind), parameters(t)
+	p.Budget = max(p.Budget, 8*RegionSize)
+	p.Cooldown = 0
+	var e Engine
+	for round := 0; ; round++ {
+		plan := e.Decide(s, p)
+		if len(plan.Moves) == 0 {
+			return
+		}
+		if round > 200 {
+			t.Fatalf("no rest; still %+v", plan.Moves)
+		}
+		for i := range plan.Moves {
+			m := &plan.Moves[i]
+			for _, f := range watch {
+				f(s, round, m)
+			}
+			m.apply(s)
+		}
+	}
+}
+
+// Regions that are all used alike are not exchanged for what their noise
+// makes of them, however many there are.
+func TestNoiseMovesNothing(t *testing.T) {
+	for _, n := range []int{20, 512, 20000} {
+		for _, variance := range []float64{0.003, 0.05, 0.5} {
+			t.Run(fmt.Sprint(n, variance), func(t *testing.T) {
+				moves, epochs := 0, 20
+				for seed := range epochs {
+					rng := rand.New(rand.NewPCG(uint64(seed), 1))
+					s := tiers(0, 0, n)
+					for i := range n {
+						v := variance * math.Exp(rng.NormFloat64()/2)
+						slot := Slot(2)
+						if i < n/8 {
+							slot = 0
+						} else if i < n/2 {
+							slot = 1
+						}
+						s.with(slot, float32(20*math.Exp(rng.NormFloat64()*math.Sqrt(v))), noise(float32(v)), stable(60))
+					}
+					moves += len(new(Engine).Decide(s, params()).Moves)
+				}
+				if limit := float64(epochs*n) * 0.0005; float64(moves) > limit+2 {
+					t.Errorf("%d moves of %d regions in %d epochs", moves, n, epochs)
+				}
+			})
+		}
+	}
+}
+
+// The package is pure: these are all the imports that it may have.
+func TestImports(t *testing.T) {
+	allowed := []string{"cmp", "math", "math/bits", "slices", "sort", "strconv", "strings"}
+	pkgs, err := parser.ParseDir(token.NewFileSet(), ".", nil, parser.ImportsOnly) //nolint:staticcheck // one folder, no build tags
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, pkg := range pkgs {
+		for name, file := range pkg.Files {
+			if strings.HasSuffix(name, "_test.go") {
+				continue
+			}
+			for _, spec := range file.Imports {
+				if path, _ := strconv.Unquote(spec.Path.Value); !slices.Contains(allowed, path) {
+					t.Errorf("%s imports %s", name, path)
+				}
+			}
+		}
+	}
+}

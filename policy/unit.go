@@ -1,0 +1,262 @@
+package policy
+
+import "math"
+
+// unit is the least that is moved: a region's pages on one node, or a piece.
+type unit struct {
+	rate, logvar, stable float32
+	proc, region         int32
+	pages                uint16
+	piece                int8 // -1: the whole region
+	slot                 Slot
+	evidence             uint8 // number of samples
+	state                uint8
+}
+
+// States of a unit.
+const (
+	upFree   uint8 = 1 << iota // may be promoted: no cool-down forbids it
+	downFree                   // may be demoted
+	hugeUnit                   // one huge page
+	mixed                      // of its pages, an unknown part lies on slot
+	planned                    // moves in this plan
+)
+
+func (u *unit) bytes() int64 { return int64(u.pages) * PageSize }
+
+// mask has the bits of Move.Pieces.
+func (u *unit) mask() uint32 {
+	if u.piece < 0 {
+		return AllPieces
+	}
+	return 1 << uint(u.piece)
+}
+
+// fixed is memory that must stay where it is.
+type fixed struct {
+	rate  float32
+	pages uint16
+	tier  uint8
+	flags uint8
+}
+
+// rule is the first rule that holds it.
+func (f *fixed) rule() Rule {
+	switch {
+	case f.flags&Immovable != 0:
+		return VetoImmovable
+	case f.flags&Bound != 0:
+		return VetoBound
+	}
+	return VetoShared
+}
+
+const (
+	// coldest stands for the rate of what is never used.
+	coldest = 1e-9
+	// unknownVar is the variance of a rate that came without a usable one.
+	unknownVar = 4
+	// leastVar keeps a separation finite.
+	leastVar = 1e-8
+)
+
+// cleanRate returns a rate that has a logarithm; ok is false where the figure
+// says nothing.
+func cleanRate(r float32) (rate float32, ok bool) {
+	switch {
+	case r != r || r > math.MaxFloat32:
+		return 0, false
+	case r < coldest:
+		return coldest, true
+	}
+	return r, true
+}
+
+func cleanVar(v float32) float32 {
+	switch {
+	case v != v || v < 0 || v > 1e6:
+		return unknownVar
+	case v < leastVar:
+		return leastVar
+	}
+	return v
+}
+
+// collect makes the units of every process, and sums up where its memory is.
+func (e *Engine) collect(sums []Summary) {
+	tiers := len(e.order)
+	allBytes := make([]uint64, tiers*len(sums))
+	allHeat := make([]float64, tiers*len(sums))
+	for i := range sums {
+		sum := &sums[i]
+		sum.Bytes, allBytes = allBytes[:tiers:tiers], allBytes[tiers:]
+		sum.Heat, allHeat = allHeat[:tiers:tiers], allHeat[tiers:]
+		proc := &e.s.Processes[i]
+		for j := range proc.Regions {
+			e.region(sum, proc, int32(i), int32(j))
+		}
+	}
+}
+
+// region adds one region's units and counts its memory.
+func (e *Engine) region(sum *Summary, proc *Process, pi, ri int32) {
+	r := &proc.Regions[ri]
+	rate, known := cleanRate(r.Rate)
+	known = known && r.Flags&Unseen == 0
+	var places [len(r.Placement)]SlotPages
+	n, total := 0, 0
+	for _, p := range r.Placement {
+		if p.Pages = min(p.Pages, PagesPerRegion); p.Pages == 0 {
+			continue
+		}
+		total += int(p.Pages)
+		if t := e.tierOf[p.Slot]; t >= 0 {
+			sum.Bytes[t] += uint64(p.Pages) * PageSize
+		} else {
+			sum.Elsewhere += uint64(p.Pages) * PageSize
+		}
+		k := 0
+		for k < n && places[k].Slot != p.Slot {
+			k++
+		}
+		if k == n {
+			n++
+			places[k] = p
+		} else {
+			places[k].Pages = min(places[k].Pages+p.Pages, PagesPerRegion)
+		}
+	}
+	if total == 0 {
+		return
+	}
+	var flags uint8
+	if flags = r.Flags & (Immovable | Bound | Shared); flags != 0 {
+		size := uint64(total) * PageSize
+		if flags&Immovable != 0 {
+			sum.Immovable += size
+		}
+		if flags&Bound != 0 {
+			sum.Bound += size
+		}
+		if flags&Shared != 0 {
+			sum.Shared += size
+		}
+	}
+
+	u := unit{stable: r.Stable, proc: pi, region: ri, piece: -1, state: upFree | downFree}
+	if r.Flags&Huge != 0 {
+		u.state |= hugeUnit
+	}
+	// Within the cool-down a region only goes on the way that it went, which
+	// finishes what was moved in part. (A time that is no number counts as now.)
+	if !(float64(r.SinceMove) >= e.p.Cooldown) {
+		if r.Flags&MovedUp != 0 {
+			u.state &^= downFree
+		} else {
+			u.state &^= upFree
+		}
+	}
+
+	if r.Detail >= 0 && int(r.Detail) < len(proc.Details) && r.Flags&Huge == 0 {
+		e.pieces(sum, &proc.Details[r.Detail], places[:n], u, flags, r.Flags&Unseen != 0)
+		return
+	}
+	if !known {
+		return
+	}
+	u.rate, u.logvar, u.evidence = rate, cleanVar(r.LogVar), evidence(r.Evidence)
+	for _, p := range places[:n] {
+		if t := e.tierOf[p.Slot]; t >= 0 {
+			sum.Heat[t] += float64(rate) * float64(p.Pages)
+			u.slot, u.pages = p.Slot, p.Pages
+			e.unit(u, int(t), flags)
+		}
+	}
+}
+
+// pieces adds the units of a region that is known piece by piece. A piece
+// whose pages lie on several nodes counts as lying on the slowest of the
+// region's nodes: what is hot of it must come up, and the rest is little.
+func (e *Engine) pieces(sum *Summary, d *Detail, places []SlotPages, u unit, flags uint8, unseen bool) {
+	slow := NoSlot
+	for _, p := range places {
+		if slow == NoSlot || e.tierOf[p.Slot] > e.tierOf[slow] {
+			slow = p.Slot
+		}
+	}
+	state := u.state
+	for i := range d {
+		p := &d[i]
+		rate, ok := cleanRate(p.Rate)
+		if p.Pages == 0 || !ok || unseen {
+			continue
+		}
+		u.state, u.slot = state, p.Slot
+		if p.Slot == NoSlot {
+			u.state, u.slot = state|mixed, slow
+		}
+		t := e.tierOf[u.slot]
+		if t < 0 {
+			continue
+		}
+		u.rate, u.logvar, u.evidence = rate, cleanVar(p.LogVar), evidence(p.Evidence)
+		u.piece, u.pages = int8(i), uint16(min(p.Pages, PagesPerPiece))
+		sum.Heat[t] += float64(rate) * float64(u.pages)
+		e.unit(u, int(t), flags)
+	}
+}
+
+// unit files a unit, or notes that it must stay.
+func (e *Engine) unit(u unit, tier int, flags uint8) {
+	if flags != 0 {
+		e.fixed = append(e.fixed, fixed{rate: u.rate, pages: u.pages, tier: uint8(tier), flags: flags})
+		return
+	}
+	i := uint32(len(e.units))
+	e.units = append(e.units, u)
+	e.order[tier] = append(e.order[tier], item{key: ^math.Float32bits(u.rate), unit: i})
+}
+
+// item is what is sorted. The bits of positive numbers are in their order, so
+// the key rises as the rate falls.
+type item struct{ key, unit uint32 }
+
+// sortItems sorts by key, equal keys staying in their order, with spare as
+// scratch, which it returns, grown if need be.
+func sortItems(a, spare []item) []item {
+	const (
+		width   = 11
+		buckets = 1 << width
+		passes  = 3
+	)
+	spare = resize(spare, max(len(a), cap(spare)))
+	var counts [passes][buckets]uint32
+	for _, it := range a {
+		counts[0][it.key%buckets]++
+		counts[1][it.key>>width%buckets]++
+		counts[2][it.key>>(2*width)]++
+	}
+	from, to := a, spare[:len(a)]
+	for p := range passes {
+		c := &counts[p]
+		shift := uint(p * width)
+		if len(a) == 0 || int(c[from[0].key>>shift%buckets]) == len(a) {
+			continue // all the same
+		}
+		sum := uint32(0)
+		for i, n := range c {
+			c[i] = sum
+			sum += n
+		}
+		for _, it := range from {
+			b := it.key >> shift % buckets
+			to[c[b]] = it
+			c[b]++
+		}
+		from, to = to, from
+	}
+	if len(a) > 0 && &from[0] != &a[0] {
+		copy(a, from)
+	}
+	return spare
+}
