@@ -235,8 +235,10 @@ func (f *FS) PIDs(dst []int) ([]int, error) {
 
 // Stat returns what the kernel says of a process. It fails with an error for which [IsGone] holds when there is none.
 func (f *FS) Stat(pid int) (Stat, error) {
-	var buf [1024]byte // 52 numbers of at most 20 digits, most of them short
-	n, err := f.ReadInto(pidFile(pid, "stat"), buf[:])
+	bp := f.bufs.Get().(*[]byte)
+	defer f.bufs.Put(bp)
+	buf := (*bp)[:1024] // 52 numbers of at most 20 digits, most of them short
+	n, err := f.ReadInto(pidFile(pid, "stat"), buf)
 	if err != nil && n < len(buf) {
 		return Stat{}, err
 	}
