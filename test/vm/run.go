@@ -3,6 +3,7 @@ package vm
 import (
 	"bufio"
 	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
@@ -365,7 +366,15 @@ func (f *follower) handle(fr wire.Frame) error {
 	case wire.FileData:
 		f.file = append(f.file, fr.Payload...)
 	case wire.FileEnd:
-		r.Files[f.path] = f.file
+		z, err := gzip.NewReader(bytes.NewReader(f.file))
+		if err != nil {
+			return fmt.Errorf("%w: file %s: %w", ErrGuest, f.path, err)
+		}
+		data, err := io.ReadAll(z)
+		if err != nil {
+			return fmt.Errorf("%w: file %s: %w", ErrGuest, f.path, err)
+		}
+		r.Files[f.path] = data
 	case wire.Exit:
 		var s wire.Status
 		if err := json.Unmarshal(fr.Payload, &s); err != nil {

