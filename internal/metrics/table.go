@@ -1,0 +1,233 @@
+package metrics
+
+import (
+	"github.com/tierd/tierd/internal/status"
+	"github.com/tierd/tierd/migrate"
+	"github.com/tierd/tierd/policy"
+)
+
+// Type of a metric, as Prometheus names it.
+type Type string
+
+// Types of metrics.
+const (
+	Counter   Type = "counter"
+	Gauge     Type = "gauge"
+	Histogram Type = "histogram"
+)
+
+// Definition is one metric.
+type Definition struct {
+	Name   string
+	Type   Type
+	Labels []string
+	Help   string
+
+	// read emits the values; nil for what is not read from a picture.
+	read func(v *view, emit emitter)
+}
+
+// emitter takes a value and the labels in the order of the definition.
+type emitter func(value float64, labels ...string)
+
+// Reasons why memory stays where it is, as label values.
+const (
+	reasonImmovable = "immovable"
+	reasonBound     = "bound"
+	reasonShared    = "shared"
+)
+
+// other is the label of what is in no closed set.
+const other = "other"
+
+// none is the label of a node in no tier.
+const none = "none"
+
+// outcomes are the label values of what becomes of a page.
+func outcomes() []string { return migrate.ResultNames() }
+
+func vetoes() []string {
+	var names []string
+	for _, r := range policy.Vetoes {
+		names = append(names, string(r))
+	}
+	return names
+}
+
+func drops() []string {
+	var names []string
+	for _, d := range status.Drops() {
+		names = append(names, string(d))
+	}
+	return names
+}
+
+// epochName is the histogram, which is observed and not read.
+const epochName = "tierd_epoch_duration_seconds"
+
+// Definitions is the table of all metrics, in the order of their names.
+func Definitions() []Definition {
+	return []Definition{
+		{"tierd_build_info", Gauge, []string{"version", "revision", "goversion"}, "Always 1; the labels say which build is running.", nil},
+		{"tierd_config_last_reload_success_timestamp_seconds", Gauge, nil, "When the configuration in force was loaded.", func(v *view, emit emitter) {
+			emit(float64(v.Config.LoadedAt.UnixMilli()) / 1000)
+		}},
+		{"tierd_config_last_reload_successful", Gauge, nil, "1 while the configuration file was good at the last load; 0 when it was bad and the one before it is still in force.", func(v *view, emit emitter) {
+			emit(flag(v.Config.LastReloadOK))
+		}},
+		{"tierd_config_reloads_total", Counter, nil, "Reloads that were tried, good or bad; the load at the start is none.", func(v *view, emit emitter) {
+			emit(float64(v.Config.ReloadsTotal))
+		}},
+		{"tierd_drops_total", Counter, []string{"reason"}, "What was given up: processes, moves, samples and epochs.", func(v *view, emit emitter) {
+			unnamed := uint64(0)
+			for r, n := range v.DropsTotal {
+				if !isDrop(r) {
+					unnamed += n
+				}
+			}
+			for _, r := range status.Drops() {
+				emit(float64(v.DropsTotal[r]), string(r))
+			}
+			emit(float64(unnamed), other)
+		}},
+		{"tierd_enforcing", Gauge, nil, "1 when tierd may move memory of at least one workload, 0 when it only observes.", func(v *view, emit emitter) {
+			emit(flag(v.Mode == status.Enforce))
+		}},
+		{epochName, Histogram, nil, "How long an epoch of the loop took, without the waiting for the next.", nil},
+		{"tierd_epochs_total", Counter, nil, "Epochs of the loop.", func(v *view, emit emitter) {
+			emit(float64(v.Epoch.Number))
+		}},
+		{"tierd_last_epoch_timestamp_seconds", Gauge, nil, "When the last epoch ended.", func(v *view, emit emitter) {
+			emit(float64(v.Time.UnixMilli()) / 1000)
+		}},
+		{"tierd_migrate_batch_pages", Gauge, nil, "Pages of 4 KiB that the next call may move; it adapts to [migrate] batch_latency.", func(v *view, emit emitter) {
+			emit(float64(v.Migrate.BatchPages))
+		}},
+		{"tierd_migrate_call_seconds_total", Counter, nil, "Time spent in calls that move pages.", func(v *view, emit emitter) {
+			emit(v.Migrate.BusySecondsTotal)
+		}},
+		{"tierd_migrate_calls_total", Counter, nil, "Calls that move pages.", func(v *view, emit emitter) {
+			emit(float64(v.Migrate.CallsTotal))
+		}},
+		{"tierd_migrate_held_regions", Gauge, nil, "Regions that are not tried for now because the kernel refused them.", func(v *view, emit emitter) {
+			emit(float64(v.Migrate.HeldRegions))
+		}},
+		{"tierd_migrate_moved_bytes_total", Counter, nil, "Bytes moved in either direction, of all workloads.", func(v *view, emit emitter) {
+			emit(float64(v.Migrate.MovedBytesTotal))
+		}},
+		{"tierd_migrate_page_cost_seconds", Gauge, nil, "Measured cost of moving a page of 4 KiB; absent before the first move.", func(v *view, emit emitter) {
+			if c := v.Migrate.CostPerPageSeconds; c != nil {
+				emit(*c)
+			}
+		}},
+		{"tierd_migrate_rate_limit_bytes_per_second", Gauge, nil, "The limit of [migrate] rate; 0 is none.", func(v *view, emit emitter) {
+			emit(float64(v.Migrate.RateBytesPerSecond))
+		}},
+		{"tierd_migrate_slow_calls_total", Counter, nil, "Calls that took longer than [migrate] batch_latency.", func(v *view, emit emitter) {
+			emit(float64(v.Migrate.SlowCallsTotal))
+		}},
+		{"tierd_migrate_wait_seconds_total", Counter, nil, "Time spent waiting for the rate limit.", func(v *view, emit emitter) {
+			emit(v.Migrate.WaitedSecondsTotal)
+		}},
+		{"tierd_node_free_bytes", Gauge, []string{"node", "tier"}, "Free memory of a node.", func(v *view, emit emitter) {
+			v.nodes(emit, func(n *status.Node) uint64 { return n.FreeBytes })
+		}},
+		{"tierd_node_reserve_bytes", Gauge, []string{"node", "tier"}, "Memory of a node that tierd never fills.", func(v *view, emit emitter) {
+			v.nodes(emit, func(n *status.Node) uint64 { return n.ReserveBytes })
+		}},
+		{"tierd_node_size_bytes", Gauge, []string{"node", "tier"}, "Memory of a node.", func(v *view, emit emitter) {
+			v.nodes(emit, func(n *status.Node) uint64 { return n.SizeBytes })
+		}},
+		{"tierd_observe_forced", Gauge, nil, "1 when the configuration asks tierd to enforce and it observes all the same; tierd status says why.", func(v *view, emit emitter) {
+			emit(flag(v.Forced))
+		}},
+		{"tierd_sampler_boundary_accesses_per_second", Gauge, []string{"tier"}, "Accesses per second and page that separate what belongs into a tier or above it from what belongs below; 0 when everything fits.", func(v *view, emit emitter) {
+			for _, b := range v.Sampler.Boundaries {
+				emit(b.AccessesPerSecond, b.Tier)
+			}
+		}},
+		{"tierd_sampler_cpu_budget_ratio", Gauge, nil, "Share of one core that sampling may use now.", func(v *view, emit emitter) {
+			emit(v.Sampler.CPUBudget)
+		}},
+		{"tierd_sampler_cpu_seconds_total", Counter, nil, "CPU time of sampling, that of the kernel in tierd's name included.", func(v *view, emit emitter) {
+			emit(v.Sampler.CPUSecondsTotal)
+		}},
+		{"tierd_sampler_mappings", Gauge, nil, "Mappings of the watched processes together.", func(v *view, emit emitter) {
+			emit(float64(v.Sampler.Mappings))
+		}},
+		{"tierd_sampler_regions", Gauge, nil, "Regions of 2 MiB that are tracked.", func(v *view, emit emitter) {
+			emit(float64(v.Sampler.Regions))
+		}},
+		{"tierd_sampler_samples_total", Counter, nil, "Regions that were cleared and read again.", func(v *view, emit emitter) {
+			emit(float64(v.Sampler.SamplesTotal))
+		}},
+		{"tierd_sampler_torn_samples_total", Counter, nil, "Samples that count for nothing because the page table changed while it was read.", func(v *view, emit emitter) {
+			emit(float64(v.Sampler.TornTotal))
+		}},
+		{"tierd_sampler_window_seconds", Gauge, []string{"tier"}, "Time between clearing and reading of regions near the boundary below a tier.", func(v *view, emit emitter) {
+			for _, b := range v.Sampler.Boundaries {
+				emit(b.WindowSeconds, b.Tier)
+			}
+		}},
+		{"tierd_source_available", Gauge, []string{"source"}, "1 when a source of accesses can be used on this host; tierd doctor says why not.", func(v *view, emit emitter) {
+			for _, s := range v.Sources {
+				emit(flag(s.Available), s.Name)
+			}
+		}},
+		{"tierd_start_timestamp_seconds", Gauge, nil, "When tierd was started.", func(v *view, emit emitter) {
+			emit(float64(v.StartedAt.UnixMilli()) / 1000)
+		}},
+		{"tierd_workload_accesses_per_second", Gauge, []string{"workload", "tier"}, "Estimated accesses that a tier serves, as far as accessed bits show them.", func(v *view, emit emitter) {
+			v.byTier(emit, func(g *group, tier string) float64 { return g.accesses[tier] })
+		}},
+		{"tierd_workload_demoted_bytes_total", Counter, []string{"workload"}, "Bytes moved to a slower tier.", func(v *view, emit emitter) {
+			v.each(emit, func(g *group) float64 { return float64(g.demoted) })
+		}},
+		{"tierd_workload_elsewhere_bytes", Gauge, []string{"workload"}, "Resident memory on nodes in no tier.", func(v *view, emit emitter) {
+			v.each(emit, func(g *group) float64 { return float64(g.elsewhere) })
+		}},
+		{"tierd_workload_enforcing", Gauge, []string{"workload"}, "1 when tierd moves the workload's memory, 0 when it observes.", func(v *view, emit emitter) {
+			v.each(emit, func(g *group) float64 { return flag(g.enforcing) })
+		}},
+		{"tierd_workload_hit_ratio", Gauge, []string{"workload", "tier"}, "Estimated share of the workload's accesses that a tier serves; absent before the first sample.", func(v *view, emit emitter) {
+			for i := range v.groups {
+				g := &v.groups[i]
+				if g.total <= 0 {
+					continue
+				}
+				for _, t := range v.Machine.Tiers {
+					emit(g.accesses[t.Name]/g.total, g.label, t.Name)
+				}
+			}
+		}},
+		{"tierd_workload_pages_total", Counter, []string{"workload", "outcome"}, "Pages of 4 KiB that moves asked for, by what became of each.", func(v *view, emit emitter) {
+			v.closed(emit, outcomes(), func(g *group) map[string]uint64 { return g.outcomes })
+		}},
+		{"tierd_workload_planned_demoted_bytes_total", Counter, []string{"workload"}, "Bytes that would have moved to a slower tier, had the workload been enforced.", func(v *view, emit emitter) {
+			v.each(emit, func(g *group) float64 { return float64(g.plannedDemoted) })
+		}},
+		{"tierd_workload_planned_promoted_bytes_total", Counter, []string{"workload"}, "Bytes that would have moved to a faster tier, had the workload been enforced.", func(v *view, emit emitter) {
+			v.each(emit, func(g *group) float64 { return float64(g.plannedPromoted) })
+		}},
+		{"tierd_workload_processes", Gauge, []string{"workload"}, "Processes that match the workload.", func(v *view, emit emitter) {
+			v.each(emit, func(g *group) float64 { return float64(g.processes) })
+		}},
+		{"tierd_workload_promoted_bytes_total", Counter, []string{"workload"}, "Bytes moved to a faster tier.", func(v *view, emit emitter) {
+			v.each(emit, func(g *group) float64 { return float64(g.promoted) })
+		}},
+		{"tierd_workload_resident_bytes", Gauge, []string{"workload", "tier"}, "Resident memory of the workload's processes.", func(v *view, emit emitter) {
+			v.byTier(emit, func(g *group, tier string) float64 { return float64(g.resident[tier]) })
+		}},
+		{"tierd_workload_unmovable_bytes", Gauge, []string{"workload", "reason"}, "Resident memory that stays: the kernel refuses to move it, its owner has bound it, or several processes map it.", func(v *view, emit emitter) {
+			for i := range v.groups {
+				g := &v.groups[i]
+				emit(float64(g.immovable), g.label, reasonImmovable)
+				emit(float64(g.bound), g.label, reasonBound)
+				emit(float64(g.shared), g.label, reasonShared)
+			}
+		}},
+		{"tierd_workload_vetoed_pages", Gauge, []string{"workload", "reason"}, "Pages of 4 KiB that the last plan left where they are, by the first rule that held them back.", func(v *view, emit emitter) {
+			v.closed(emit, vetoes(), func(g *group) map[string]uint64 { return g.vetoes })
+		}},
+	}
+}

@@ -1,0 +1,137 @@
+package metrics
+
+import (
+	"slices"
+	"strconv"
+
+	"github.com/tierd/tierd/internal/status"
+)
+
+// MaxWorkloads is how many workloads have a label of their own.
+const MaxWorkloads = 100
+
+// view is a picture with its workloads as they are labelled.
+type view struct {
+	*status.Status
+	groups []group
+}
+
+// group is one workload, or all those beyond the bound together.
+type group struct {
+	label                               string
+	enforcing                           bool
+	processes                           int
+	resident                            map[string]uint64
+	elsewhere, immovable, bound, shared uint64
+	accesses                            map[string]float64
+	total                               float64 // of accesses
+	promoted, demoted                   uint64
+	plannedPromoted, plannedDemoted     uint64
+	outcomes, vetoes                    map[string]uint64
+}
+
+func newView(s *status.Status) *view {
+	v := &view{Status: s}
+	index := map[string]int{}
+	for i := range s.Workloads {
+		w := &s.Workloads[i]
+		label := w.Name
+		if i >= MaxWorkloads {
+			label = other
+		}
+		at, ok := index[label]
+		if !ok {
+			at = len(v.groups)
+			index[label] = at
+			v.groups = append(v.groups, group{
+				label: label, resident: map[string]uint64{}, accesses: map[string]float64{},
+				outcomes: map[string]uint64{}, vetoes: map[string]uint64{},
+			})
+		}
+		v.groups[at].add(w)
+	}
+	return v
+}
+
+func (g *group) add(w *status.Workload) {
+	g.enforcing = g.enforcing || w.Mode == status.Enforce
+	g.processes += w.Processes
+	addAll(g.resident, w.ResidentBytes)
+	g.elsewhere += w.ElsewhereBytes
+	g.immovable += w.ImmovableBytes
+	g.bound += w.BoundBytes
+	g.shared += w.SharedBytes
+	for tier, rate := range w.AccessesPerSecond {
+		g.accesses[tier] += rate
+		g.total += rate
+	}
+	g.promoted += w.PromotedBytesTotal
+	g.demoted += w.DemotedBytesTotal
+	g.plannedPromoted += w.PlannedPromotedBytesTotal
+	g.plannedDemoted += w.PlannedDemotedBytesTotal
+	addAll(g.outcomes, w.OutcomesTotal)
+	addAll(g.vetoes, w.Vetoes)
+}
+
+func addAll(to, from map[string]uint64) {
+	for k, n := range from {
+		to[k] += n
+	}
+}
+
+// nodes emits one number of each node.
+func (v *view) nodes(emit emitter, of func(*status.Node) uint64) {
+	for i := range v.Machine.Nodes {
+		n := &v.Machine.Nodes[i]
+		tier := n.Tier
+		if tier == "" {
+			tier = none
+		}
+		emit(float64(of(n)), strconv.Itoa(n.ID), tier)
+	}
+}
+
+// each emits one number of each workload.
+func (v *view) each(emit emitter, of func(*group) float64) {
+	for i := range v.groups {
+		emit(of(&v.groups[i]), v.groups[i].label)
+	}
+}
+
+// byTier emits one number of each workload and tier.
+func (v *view) byTier(emit emitter, of func(g *group, tier string) float64) {
+	for i := range v.groups {
+		for _, t := range v.Machine.Tiers {
+			emit(of(&v.groups[i], t.Name), v.groups[i].label, t.Name)
+		}
+	}
+}
+
+// closed emits one number of each workload and name of a closed set, 0 for those that are missing; names outside
+// the set are summed up as "other".
+func (v *view) closed(emit emitter, names []string, of func(*group) map[string]uint64) {
+	for i := range v.groups {
+		counts := of(&v.groups[i])
+		rest := uint64(0)
+		for name, n := range counts {
+			if name == other || !slices.Contains(names, name) {
+				rest += n
+			}
+		}
+		for _, name := range names {
+			if name != other {
+				emit(float64(counts[name]), v.groups[i].label, name)
+			}
+		}
+		emit(float64(rest), v.groups[i].label, other)
+	}
+}
+
+func flag(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func isDrop(d status.Drop) bool { return slices.Contains(status.Drops(), d) }
