@@ -13,6 +13,28 @@ import (
 	"github.com/cilium/ebpf"
 )
 
+type walkBlock struct {
+	_            structs.HostLayout
+	Young        [8]uint64
+	Present      [8]uint64
+	Slot         [32]uint8
+	Count        [32]uint16
+	PresentPages uint16
+	YoungPages   uint16
+	Kind         uint8
+	LeafShift    uint8
+	Pad          uint16
+}
+
+type walkFound struct {
+	_       structs.HostLayout
+	Entry   uint64
+	EntryAt uint64
+	Table   uint64
+	Level   uint32
+	Kind    uint32
+}
+
 type walkRequest struct {
 	_          structs.HostLayout
 	Base       uint64
@@ -62,6 +84,10 @@ type walkRun struct {
 const (
 	walkProgListVmas     = "list_vmas"
 	walkProgWalkTask     = "walk_task"
+	walkVarCachedKey     = "cached_key"
+	walkVarCachedTable   = "cached_table"
+	walkVarEmpty         = "empty"
+	walkVarFound         = "found"
 	walkVarGranuleShift  = "granule_shift"
 	walkVarIndexBits     = "index_bits"
 	walkVarInvertInvalid = "invert_invalid"
@@ -74,6 +100,7 @@ const (
 	walkVarReq           = "req"
 	walkVarRes           = "res"
 	walkVarSpecialMask   = "special_mask"
+	walkVarStarted       = "started"
 	walkVarTable         = "table"
 	walkVarTaskPolicy    = "task_policy"
 	walkVarValidMask     = "valid_mask"
@@ -137,6 +164,10 @@ type walkMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type walkVariableSpecs struct {
+	CachedKey     *ebpf.VariableSpec `ebpf:"cached_key"`
+	CachedTable   *ebpf.VariableSpec `ebpf:"cached_table"`
+	Empty         *ebpf.VariableSpec `ebpf:"empty"`
+	Found         *ebpf.VariableSpec `ebpf:"found"`
 	GranuleShift  *ebpf.VariableSpec `ebpf:"granule_shift"`
 	IndexBits     *ebpf.VariableSpec `ebpf:"index_bits"`
 	InvertInvalid *ebpf.VariableSpec `ebpf:"invert_invalid"`
@@ -149,6 +180,7 @@ type walkVariableSpecs struct {
 	Req           *ebpf.VariableSpec `ebpf:"req"`
 	Res           *ebpf.VariableSpec `ebpf:"res"`
 	SpecialMask   *ebpf.VariableSpec `ebpf:"special_mask"`
+	Started       *ebpf.VariableSpec `ebpf:"started"`
 	Table         *ebpf.VariableSpec `ebpf:"table"`
 	TaskPolicy    *ebpf.VariableSpec `ebpf:"task_policy"`
 	ValidMask     *ebpf.VariableSpec `ebpf:"valid_mask"`
@@ -186,6 +218,10 @@ func (m *walkMaps) Close() error {
 //
 // It can be passed to loadWalkObjects or ebpf.CollectionSpec.LoadAndAssign.
 type walkVariables struct {
+	CachedKey     *ebpf.Variable `ebpf:"cached_key"`
+	CachedTable   *ebpf.Variable `ebpf:"cached_table"`
+	Empty         *ebpf.Variable `ebpf:"empty"`
+	Found         *ebpf.Variable `ebpf:"found"`
 	GranuleShift  *ebpf.Variable `ebpf:"granule_shift"`
 	IndexBits     *ebpf.Variable `ebpf:"index_bits"`
 	InvertInvalid *ebpf.Variable `ebpf:"invert_invalid"`
@@ -198,6 +234,7 @@ type walkVariables struct {
 	Req           *ebpf.Variable `ebpf:"req"`
 	Res           *ebpf.Variable `ebpf:"res"`
 	SpecialMask   *ebpf.Variable `ebpf:"special_mask"`
+	Started       *ebpf.Variable `ebpf:"started"`
 	Table         *ebpf.Variable `ebpf:"table"`
 	TaskPolicy    *ebpf.Variable `ebpf:"task_policy"`
 	ValidMask     *ebpf.Variable `ebpf:"valid_mask"`

@@ -18,6 +18,7 @@ char LICENSE[] SEC("license") = "GPL";
 #define NODE_GRANULES (1 << 18)
 #define BLOCK_SHIFT 21
 #define MAGIC_WORDS 8
+#define NULL ((void *)0)
 
 /* The format of the page tables: see format.go, which owns these numbers. */
 const volatile __u32 page_shift = 12;
@@ -85,13 +86,26 @@ struct request req;
 struct result res;
 __u64 table[512];
 
-struct walk {
-	__u64 pgd;
-	__u64 start;
-	/* the last level-1 table, so that neighbours do not descend again */
-	__u64 cached_key;
-	__u64 cached_table;
-};
+/*
+ * The state of one run lies in global variables, and the parts of the walk are
+ * global functions: so the verifier looks at each of them once, instead of
+ * anew for every path that leads to it. That is a second of start-up time on
+ * a slow machine.
+ */
+struct block empty;
+__u64 started;
+/* the last level-1 table, so that neighbours do not descend again */
+__u64 cached_key;
+__u64 cached_table;
+
+/* What a descent finds: the entry that ends it, where it lies, and its level. */
+struct found {
+	__u64 entry;
+	__u64 entry_at;
+	__u64 table; /* of base pages, when level is 0 */
+	__u32 level;
+	__u32 kind;
+} found;
 
 static __always_inline __u64 frame_of(__u64 e, __u64 phys_mask)
 {
@@ -109,105 +123,90 @@ static __always_inline int slot_of(__u64 phys)
 	return node_of[i];
 }
 
-/* What a descent finds: the entry that ends it, where it lies, and its level. */
-struct found {
-	__u64 entry;
-	__u64 entry_at;
-	__u64 table; /* of base pages, when level is 0 */
-	__u32 level;
-	__u32 kind;
-};
-
-static __always_inline void descend(struct walk *w, __u64 addr, __u64 base, struct found *f)
+__attribute__((noinline)) int descend(__u64 addr, __u64 base)
 {
-	__u64 at = w->pgd, e = 0, slot;
+	__u64 at = res.pgd, e = 0, slot;
 	__u64 mask = (1ULL << index_bits) - 1;
-	__u32 shift1 = page_shift + index_bits;
-	__u64 key = addr >> (shift1 + index_bits);
-	__u32 level, i;
-	int cached = w->cached_table && w->cached_key == key;
+	__u64 key = addr >> (page_shift + 2 * index_bits);
+	int level = req.levels - 1;
+	__u32 i;
 
-	f->kind = KIND_NONE;
-	f->level = 0;
-	f->table = 0;
-	for (i = 1; i <= 5; i++) {
-		if (i >= req.levels)
+	found.kind = KIND_NONE;
+	found.level = 0;
+	found.table = 0;
+	if (cached_table && cached_key == key) {
+		level = 1;
+		at = cached_table;
+	}
+	for (i = 0; i < 4; i++) {
+		if (level < 1)
 			break;
-		level = req.levels - i;
-		if (cached) {
-			if (level > 1)
-				continue;
-			at = w->cached_table;
-		}
-		if (level == 1 && !cached) {
-			w->cached_key = key;
-			w->cached_table = at;
+		if (level == 1) {
+			cached_key = key;
+			cached_table = at;
 		}
 		slot = at + (((addr >> (page_shift + level * index_bits)) & mask) << 3);
 		if (bpf_probe_read_kernel(&e, sizeof(e), (void *)slot)) {
-			f->kind = KIND_FAULT;
-			return;
+			found.kind = KIND_FAULT;
+			return 0;
 		}
-		f->level = level;
+		found.level = level;
 		if (!(e & present_mask))
-			return;
-		f->entry = e;
-		f->entry_at = slot;
+			return 0;
+		found.entry = e;
+		found.entry_at = slot;
 		if ((e & leaf_mask) == leaf_value) {
-			f->kind = KIND_LEAF;
-			return;
+			found.kind = KIND_LEAF;
+			return 0;
 		}
 		at = base + (e & req.phys_mask);
+		level--;
 	}
-	f->level = 0;
-	f->table = at;
-	f->kind = KIND_TABLE;
+	found.level = 0;
+	found.table = at;
+	found.kind = KIND_TABLE;
+	return 0;
 }
 
-static __always_inline void read_leaf(struct block *b, struct found *f, __u64 addr)
+__attribute__((noinline)) int read_leaf(__u32 bi, __u64 addr)
 {
-	__u32 shift = page_shift + f->level * index_bits, i;
-	__u64 size = 1ULL << shift;
-	__u64 phys = frame_of(f->entry, req.phys_mask) & ~(size - 1);
-	int young = !!(f->entry & young_mask);
-	int slot = slot_of(phys + (addr & (size - 1)));
+	__u64 size = 1ULL << (page_shift + found.level * index_bits);
+	__u64 phys = frame_of(found.entry, req.phys_mask) & ~(size - 1);
+	__u64 young = found.entry & young_mask ? ~0ULL : 0, slots;
+	struct block *b = &res.block[bi & (MAX_BLOCKS - 1)];
+	__u32 slot = slot_of(phys + (addr & (size - 1))), i;
 
 	b->present_pages = 512;
 	b->young_pages = young ? 512 : 0;
+	slots = slot * 0x0101010101010101ULL;
 	for (i = 0; i < 8; i++) {
 		b->present[i] = ~0ULL;
-		b->young[i] = young ? ~0ULL : 0;
+		b->young[i] = young;
+		((__u64 *)b->slot)[i & 3] = slots;
 	}
-	for (i = 0; i < 32; i++)
-		b->slot[i] = slot;
 	if (slot < MAX_SLOTS)
 		b->count[slot & (MAX_SLOTS - 1)] = 512;
+	return 0;
 }
 
 /* Counts one piece of a table: 16 entries of 4 KiB, or one of 64 KiB. */
-static long read_piece(__u32 piece, void *ctx)
+__attribute__((noinline)) int read_piece(__u32 piece, __u32 bi)
 {
-	struct block *b;
-	__u32 bi = *(__u32 *)ctx;
-	__u32 j, per = page_shift == 16 ? 1 : 16;
-	__u32 weight = page_shift == 16 ? 16 : 1;
-	__u64 young = 0, present = 0, e;
-	__u32 first = NO_SLOT, mixed = 0, slot, np = 0, ny = 0, bit;
+	struct block *b = &res.block[bi & (MAX_BLOCKS - 1)];
+	__u32 per = page_shift == 16 ? 1 : 16, weight = page_shift == 16 ? 16 : 1;
+	__u64 young = 0, present = 0, e, bit;
+	__u32 first = NO_SLOT, mixed = 0, slot, np = 0, ny = 0, j;
 
-	b = &res.block[bi & (MAX_BLOCKS - 1)];
 	piece &= 31;
-	for (j = 0; j < 16; j++) {
-		if (j >= per)
-			break;
-		e = table[((piece * per) + j) & 511];
+	for (j = 0; j < per; j++) {
+		e = table[(piece * per + j) & 511];
 		if (!(e & present_mask) || (e & special_mask))
 			continue;
+		bit = !!(e & young_mask);
 		present |= 1ULL << j;
-		np++;
-		if (e & young_mask) {
-			young |= 1ULL << j;
-			ny++;
-		}
+		young |= bit << j;
+		np += weight;
+		ny += bit * weight;
 		slot = slot_of(frame_of(e, req.phys_mask));
 		if (first == NO_SLOT)
 			first = slot;
@@ -219,53 +218,56 @@ static long read_piece(__u32 piece, void *ctx)
 		present = present ? 0xffff : 0;
 		young = young ? 0xffff : 0;
 	}
-	bit = (piece & 3) * 16;
-	b->present[(piece >> 2) & 7] |= present << bit;
-	b->young[(piece >> 2) & 7] |= young << bit;
+	j = (piece & 3) * 16;
+	b->present[(piece >> 2) & 7] |= present << j;
+	b->young[(piece >> 2) & 7] |= young << j;
 	b->slot[piece] = mixed ? NO_SLOT : first;
-	b->present_pages += np * weight;
-	b->young_pages += ny * weight;
+	b->present_pages += np;
+	b->young_pages += ny;
 	return 0;
+}
+
+static long each_piece(__u32 piece, void *ctx)
+{
+	read_piece(piece, *(__u32 *)ctx);
+	return 0;
+}
+
+__attribute__((noinline)) int read_table(__u32 bi, __u64 addr)
+{
+	__u64 again = 0, mask = (1ULL << index_bits) - 1, same = req.phys_mask | present_mask;
+	__u32 bytes = (1U << (BLOCK_SHIFT - page_shift)) * 8;
+
+	if (bytes > sizeof(table))
+		bytes = sizeof(table);
+	if (bpf_probe_read_kernel(table, bytes, (void *)(found.table + (((addr >> page_shift) & mask) << 3))))
+		return KIND_FAULT;
+	if (bpf_probe_read_kernel(&again, sizeof(again), (void *)found.entry_at) ||
+	    (again & same) != (found.entry & same))
+		return KIND_TORN;
+	bpf_loop(32, each_piece, &bi, 0);
+	return KIND_TABLE;
 }
 
 static long read_block(__u32 i, void *ctx)
 {
-	struct walk *w = ctx;
-	struct found f = {};
-	struct block *b;
-	__u64 addr, again = 0, mask;
-	__u32 bytes = (1U << (BLOCK_SHIFT - page_shift)) * 8, bi = i, j;
+	struct block *b = &res.block[i & (MAX_BLOCKS - 1)];
+	__u64 addr = req.addr[i & (MAX_BLOCKS - 1)];
+	__u32 kind;
 
 	if (i >= req.n || i >= MAX_BLOCKS)
 		return 1;
-	if ((i & 3) == 3 && bpf_ktime_get_ns() - w->start > req.budget_ns)
+	if ((i & 3) == 3 && bpf_ktime_get_ns() - started > req.budget_ns)
 		return 1;
-	addr = req.addr[i & (MAX_BLOCKS - 1)];
-	b = &res.block[i & (MAX_BLOCKS - 1)];
-	for (j = 0; j < 8; j++)
-		b->young[j] = b->present[j] = 0;
-	for (j = 0; j < MAX_SLOTS; j++)
-		b->count[j] = 0;
-	b->present_pages = b->young_pages = 0;
-
-	descend(w, addr, req.base, &f);
-	b->leaf_shift = page_shift + f.level * index_bits;
-	if (f.kind == KIND_LEAF) {
-		read_leaf(b, &f, addr);
-	} else if (f.kind == KIND_TABLE) {
-		mask = (1ULL << index_bits) - 1;
-		if (bytes > sizeof(table))
-			bytes = sizeof(table);
-		if (bpf_probe_read_kernel(table, bytes, (void *)(f.table + (((addr >> page_shift) & mask) << 3)))) {
-			f.kind = KIND_FAULT;
-		} else if (bpf_probe_read_kernel(&again, sizeof(again), (void *)f.entry_at) ||
-			   (again & (req.phys_mask | present_mask)) != (f.entry & (req.phys_mask | present_mask))) {
-			f.kind = KIND_TORN;
-		} else {
-			bpf_loop(32, read_piece, &bi, 0);
-		}
-	}
-	b->kind = f.kind;
+	bpf_probe_read_kernel(b, sizeof(*b), &empty);
+	descend(addr, req.base);
+	kind = found.kind;
+	b->leaf_shift = page_shift + found.level * index_bits;
+	if (kind == KIND_LEAF)
+		read_leaf(i, addr);
+	else if (kind == KIND_TABLE)
+		kind = read_table(i, addr);
+	b->kind = kind;
 	res.done = i + 1;
 	return 0;
 }
@@ -273,17 +275,15 @@ static long read_block(__u32 i, void *ctx)
 /* Tries one base: does the known page, reached through it, hold what we wrote? */
 static long try_base(__u32 i, void *ctx)
 {
-	struct walk *w = ctx;
-	struct found f = {};
 	__u64 base = req.base - ((__u64)i << 30);
 	__u64 addr = req.addr[0], e = 0, word = 0, mask = (1ULL << index_bits) - 1;
 	__u32 j;
 
-	w->cached_table = 0;
-	descend(w, addr, base, &f);
-	if (f.kind != KIND_TABLE)
+	cached_table = 0;
+	descend(addr, base);
+	if (found.kind != KIND_TABLE)
 		return 0;
-	if (bpf_probe_read_kernel(&e, sizeof(e), (void *)(f.table + (((addr >> page_shift) & mask) << 3))))
+	if (bpf_probe_read_kernel(&e, sizeof(e), (void *)(found.table + (((addr >> page_shift) & mask) << 3))))
 		return 0;
 	if (!(e & present_mask))
 		return 0;
@@ -300,7 +300,6 @@ SEC("iter/task")
 int walk_task(struct bpf_iter__task *ctx)
 {
 	struct task_struct *task = ctx->task;
-	struct walk w = {};
 	struct mm_struct *mm;
 
 	if (!task)
@@ -311,14 +310,14 @@ int walk_task(struct bpf_iter__task *ctx)
 		return 0;
 	res.visited = 2;
 	res.exec = task->self_exec_id;
-	w.pgd = (__u64)mm->pgd;
-	res.pgd = w.pgd;
-	w.start = bpf_ktime_get_ns();
+	res.pgd = (__u64)mm->pgd;
+	started = bpf_ktime_get_ns();
+	cached_table = 0;
 	if (req.mode == MODE_CALIBRATE)
-		bpf_loop(req.candidates, try_base, &w, 0);
+		bpf_loop(req.candidates, try_base, NULL, 0);
 	else
-		bpf_loop(MAX_BLOCKS, read_block, &w, 0);
-	res.ns = bpf_ktime_get_ns() - w.start;
+		bpf_loop(MAX_BLOCKS, read_block, NULL, 0);
+	res.ns = bpf_ktime_get_ns() - started;
 	return 0;
 }
 
