@@ -95,7 +95,7 @@ func loadHint(err error) string {
 func granule(ranges []PhysRange, pageShift, entries int) uint32 {
 	var top uint64
 	for _, r := range ranges {
-		top = max(top, r.End>>pageShift)
+		top = max(top, (r.End-1)>>pageShift)
 	}
 	shift := uint32(21 - pageShift)
 	for top>>shift >= uint64(entries) {
