@@ -38,10 +38,13 @@ type Engine struct {
 	slowest int        // the last tier that has a node, or -1
 
 	units   []unit
-	order   [][]item // by tier: the movable units, hottest first
-	spare   []item   // the other half of the sort
-	tail    []int    // by tier: units of order[tier][tail:] can be no victims
-	pos     []int    // by tier: position of a merged walk
+	pages   []uint16  // of each unit: packed, as they are read out of order
+	held    []int64   // by tier: bytes of its units
+	order   [][]item  // by tier: the movable units, hottest first
+	spare   []item    // the other half of the sort
+	tail    []int     // by tier: units of order[tier][tail:] can be no victims
+	pos     []int     // by tier: position of a merged walk
+	arrived []float32 // by tier: the coldest that this plan demotes to it
 	fixed   []fixed
 	pop     population
 	popped  bool
@@ -99,12 +102,18 @@ func (e *Engine) prepare(s *Snapshot, p Params) {
 	e.budget = p.Budget
 	e.vetoed = [len(Vetoes)]uint64{}
 	e.popped = false
-	e.units, e.fixed, e.steps = e.units[:0], e.fixed[:0], e.steps[:0]
+	e.units, e.pages, e.fixed, e.steps = e.units[:0], e.pages[:0], e.fixed[:0], e.steps[:0]
 
 	tiers := min(len(s.Tiers), maxTiers)
 	e.nodesOf = resize(e.nodesOf, tiers)
 	e.order = resize(e.order, tiers)
 	e.tail = resize(e.tail, tiers)
+	e.held = resize(e.held, tiers)
+	clear(e.held)
+	e.arrived = resize(e.arrived, tiers)
+	for t := range e.arrived {
+		e.arrived[t] = math.MaxFloat32
+	}
 	e.pos = resize(e.pos, tiers)
 	for t := range tiers {
 		e.nodesOf[t], e.order[t] = e.nodesOf[t][:0], e.order[t][:0]
@@ -249,8 +258,8 @@ func (e *Engine) cancel(from int) {
 	e.steps = e.steps[:from]
 }
 
-// spend takes the steps from the given one on out of the budget, or says that
-// there is not enough left.
+// spend commits the steps from the given one on: it takes them out of the
+// budget, or says that there is not enough left.
 func (e *Engine) spend(from int) bool {
 	var sum uint64
 	for k := from; k < len(e.steps); k++ {
@@ -260,6 +269,12 @@ func (e *Engine) spend(from int) bool {
 		return false
 	}
 	e.budget -= sum
+	for k := from; k < len(e.steps); k++ {
+		if st := &e.steps[k]; st.kind == Demotion {
+			t := e.tierOf[st.to]
+			e.arrived[t] = min(e.arrived[t], e.units[st.unit].rate)
+		}
+	}
 	return true
 }
 
@@ -307,25 +322,23 @@ func (e *Engine) bound() {
 		for _, slot := range e.nodesOf[t] {
 			capacity += e.avail[slot]
 		}
-		for _, it := range e.order[t] {
-			capacity += e.units[it.unit].bytes()
-		}
+		capacity += e.held[t]
 	}
 	for next(); t < n; {
 		it, ok := e.hottest(0)
 		if !ok {
 			return // all that is left fits
 		}
-		u := &e.units[it.unit]
-		inside += u.bytes()
+		rate := it.rate()
+		inside += int64(e.pages[it.unit]) * PageSize
 		for ; t < n && inside > capacity; next() {
-			b := u.rate
+			b := rate
 			if last > 0 {
-				b = float32(math.Sqrt(float64(last) * float64(u.rate)))
+				b = float32(math.Sqrt(float64(last) * float64(rate)))
 			}
 			e.boundaries[t] = b
 		}
-		last = u.rate
+		last = rate
 	}
 }
 
@@ -425,10 +438,10 @@ func (e *Engine) promote(t int) {
 		if !ok {
 			return
 		}
-		u := &e.units[it.unit]
-		if !(float64(u.rate) >= floor) || held != "" && u.rate < e.boundaries[t] {
+		if rate := it.rate(); !(float64(rate) >= floor) || held != "" && rate < e.boundaries[t] {
 			return // and all that follow are colder
 		}
+		u := &e.units[it.unit]
 		if u.state&planned != 0 {
 			continue
 		}
@@ -501,7 +514,7 @@ func (e *Engine) exchange(i uint32, t int, value, cost float64) Rule {
 	if int(c.evidence) < e.p.EvidenceExchange {
 		return VetoEvidence
 	}
-	to, rule := e.choose(c, t, c.bytes())
+	to, rule := e.choose(c, t, c.bytes(), e.slack(t))
 	if to == NoSlot {
 		return rule
 	}
@@ -549,9 +562,9 @@ func (e *Engine) exchange(i uint32, t int, value, cost float64) Rule {
 
 // choose looks in tier t for the coldest units that, once gone, leave enough
 // room on one node for so many bytes of c, each of them surely colder than c.
-// It appends them to e.picks and returns the node, or none and the rule that
-// forbids it.
-func (e *Engine) choose(c *unit, t int, bytes int64) (Slot, Rule) {
+// Of the room that is there, the last slack bytes do not count. It appends the
+// units to e.picks and returns the node, or none and the rule that forbids it.
+func (e *Engine) choose(c *unit, t int, bytes, slack int64) (Slot, Rule) {
 	list := e.order[t]
 	// What is planned, or may not leave, stays so in this plan.
 	for e.tail[t] > 0 && e.units[list[e.tail[t]-1].unit].state&(downFree|planned|mixed) != downFree {
@@ -573,6 +586,9 @@ func (e *Engine) choose(c *unit, t int, bytes int64) (Slot, Rule) {
 			rule = VetoSeparation
 			break
 		}
+		if v.rate > e.arrived[t] {
+			break // something colder comes only now: in the next plan it is the victim
+		}
 		if !(e.separation(c, v) > e.p.Separation) {
 			rule = VetoSeparation
 			if unsure++; unsure > maxUnsure {
@@ -582,7 +598,7 @@ func (e *Engine) choose(c *unit, t int, bytes int64) (Slot, Rule) {
 		}
 		e.picks = append(e.picks, i)
 		e.freed[v.slot] += v.bytes()
-		if e.avail[v.slot]+e.freed[v.slot] >= bytes {
+		if have := e.avail[v.slot]; have-min(max(have, 0), slack)+e.freed[v.slot] >= bytes {
 			to = v.slot
 		}
 	}
@@ -590,7 +606,7 @@ func (e *Engine) choose(c *unit, t int, bytes int64) (Slot, Rule) {
 	// being the first to be spared.
 	spared := int64(0)
 	if to != NoSlot {
-		spared = e.avail[to] + e.freed[to] - bytes
+		spared = e.avail[to] - min(max(e.avail[to], 0), slack) + e.freed[to] - bytes
 	}
 	for _, i := range e.picks[first:] {
 		e.freed[e.units[i].slot] = 0
@@ -616,23 +632,31 @@ func (e *Engine) choose(c *unit, t int, bytes int64) (Slot, Rule) {
 	return to, ""
 }
 
-// lower plans the way of unit i from tier t to the nearest slower tier that
-// has room for it. Where the next tier is full, its own coldest units leave
-// it if they are surely colder than i and their leaving pays; h is the
-// horizon.
+// lower plans the way of unit i from tier t to the next slower tier, or
+// straight to the one that it belongs in. Where the next tier is full, its own
+// coldest units leave it if they are surely colder than i and their leaving
+// pays, h being the horizon; else i goes further down.
 func (e *Engine) lower(i uint32, t int, h float64, reason Reason) bool {
 	u := &e.units[i]
-	for d := t + 1; d <= e.slowest; d++ {
-		to := e.target(e.process(u), d, u.bytes(), 0)
-		if to == NoSlot && d == t+1 && d < e.slowest {
-			to = e.cascade(u, d, h)
-		}
-		if to != NoSlot {
-			e.add(i, to, Demotion, reason)
-			return true
-		}
+	next := t + 1
+	for next < e.slowest && (len(e.nodesOf[next]) == 0 || u.rate < e.boundaries[next]) {
+		next++
 	}
-	return false
+	to := e.target(e.process(u), next, u.bytes(), 0)
+	if to == NoSlot && next < e.slowest {
+		to = e.cascade(u, next, h)
+	}
+	for d := next + 1; d <= e.slowest && to == NoSlot; d++ {
+		to = e.target(e.process(u), d, u.bytes(), 0)
+	}
+	for d := next - 1; d > t && to == NoSlot; d-- {
+		to = e.target(e.process(u), d, u.bytes(), 0)
+	}
+	if to == NoSlot {
+		return false
+	}
+	e.add(i, to, Demotion, reason)
+	return true
 }
 
 // cascade makes room for u in the full tier d. It returns the node with the
@@ -640,7 +664,7 @@ func (e *Engine) lower(i uint32, t int, h float64, reason Reason) bool {
 func (e *Engine) cascade(u *unit, d int, h float64) Slot {
 	first, mark := len(e.picks), len(e.steps)
 	defer func() { e.picks = e.picks[:first] }()
-	to, _ := e.choose(u, d, u.bytes())
+	to, _ := e.choose(u, d, u.bytes(), 0)
 	if to == NoSlot {
 		return NoSlot
 	}

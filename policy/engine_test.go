@@ -196,6 +196,13 @@ func TestDecide(t *testing.T) {
 			want: []brief{{0, 0, 1, Victim}, {1, 2, 0, Exchange}},
 		},
 		{
+			name: "three tiers: the victim goes straight to where it belongs",
+			s:    tiers(0, 1, 9).with(0, 1).with(1, 40).with(2, 100).with(2, 50),
+			want: []brief{{0, 0, 2, Victim}, {2, 2, 0, Exchange}},
+			// 50 belongs in dram, whose last room is for changing places.
+			vetoed: map[Rule]uint64{VetoSeparation: PagesPerRegion},
+		},
+		{
 			name: "three tiers: the full middle makes room",
 			s:    tiers(0, 0, 9).with(0, 10).with(1, 1).with(1, 5).with(2, 100),
 			want: []brief{{1, 1, 2, Victim}, {0, 0, 1, Victim}, {3, 2, 0, Exchange}},
@@ -212,6 +219,11 @@ func TestDecide(t *testing.T) {
 			vetoed: map[Rule]uint64{
 				VetoRoom: region, // 40; nothing in dram may be its victim
 			},
+		},
+		{
+			name: "three tiers: a small victim is no way around that room",
+			s:    tiers(0, 1, 9).with(0, 100).with(1, 1, pages(16)).with(1, 2).with(2, 50),
+			want: []brief{{2, 1, 2, Victim}, {3, 2, 1, Exchange}},
 		},
 		{
 			name: "cool-down: what came up stays, what went down stays",

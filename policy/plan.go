@@ -51,9 +51,12 @@ type Reason struct {
 	// of what it displaces (of what displaces it, for a victim).
 	Rate, VictimRate float32
 	// Separation is the difference of the two log rates in standard
-	// deviations; 0 without a victim.
+	// deviations; 0 without a victim. What is the luck of being the extreme of
+	// many is taken off first, so it may be less than the rates suggest. With
+	// several victims it is that of the closest.
 	Separation float32
-	// Payback is the benefit over the horizon divided by the cost.
+	// Payback is the benefit over the horizon divided by the cost, of the
+	// promotion and all the demotions that it needs; 0 for relief.
 	Payback float32
 }
 
@@ -85,7 +88,8 @@ type Plan struct {
 	// should be below. Zero when everything fits.
 	Boundaries []float32
 	// Vetoed counts the pages of candidates that stayed, by the first rule
-	// that held them back.
+	// that held them back. A candidate is what belongs in a faster tier by the
+	// boundaries and is used enough that a move there could pay.
 	Vetoed map[Rule]uint64
 	// Processes has one entry for each process of the snapshot.
 	Processes []Summary

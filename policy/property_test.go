@@ -6,6 +6,7 @@ import (
 	"go/token"
 	"math"
 	"math/rand/v2"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -322,20 +323,22 @@ func TestNoiseMovesNothing(t *testing.T) {
 
 // The package is pure: these are all the imports that it may have.
 func TestImports(t *testing.T) {
-	allowed := []string{"cmp", "math", "math/bits", "slices", "sort", "strconv", "strings"}
-	pkgs, err := parser.ParseDir(token.NewFileSet(), ".", nil, parser.ImportsOnly) //nolint:staticcheck // one folder, no build tags
-	if err != nil {
-		t.Fatal(err)
+	allowed := []string{"cmp", "math", "math/bits", "slices", "sort"}
+	files, err := filepath.Glob("*.go")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
 	}
-	for _, pkg := range pkgs {
-		for name, file := range pkg.Files {
-			if strings.HasSuffix(name, "_test.go") {
-				continue
-			}
-			for _, spec := range file.Imports {
-				if path, _ := strconv.Unquote(spec.Path.Value); !slices.Contains(allowed, path) {
-					t.Errorf("%s imports %s", name, path)
-				}
+	for _, name := range files {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ImportsOnly)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, spec := range file.Imports {
+			if path, _ := strconv.Unquote(spec.Path.Value); !slices.Contains(allowed, path) {
+				t.Errorf("%s imports %s", name, path)
 			}
 		}
 	}

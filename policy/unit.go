@@ -129,8 +129,8 @@ func (e *Engine) region(sum *Summary, proc *Process, pi, ri int32) {
 	if total == 0 {
 		return
 	}
-	var flags uint8
-	if flags = r.Flags & (Immovable | Bound | Shared); flags != 0 {
+	flags := r.Flags & (Immovable | Bound | Shared)
+	if flags != 0 {
 		size := uint64(total) * PageSize
 		if flags&Immovable != 0 {
 			sum.Immovable += size
@@ -169,7 +169,7 @@ func (e *Engine) region(sum *Summary, proc *Process, pi, ri int32) {
 		if t := e.tierOf[p.Slot]; t >= 0 {
 			sum.Heat[t] += float64(rate) * float64(p.Pages)
 			u.slot, u.pages = p.Slot, p.Pages
-			e.unit(u, int(t), flags)
+			e.unit(&u, int(t), flags)
 		}
 	}
 }
@@ -202,24 +202,28 @@ func (e *Engine) pieces(sum *Summary, d *Detail, places []SlotPages, u unit, fla
 		u.rate, u.logvar, u.evidence = rate, cleanVar(p.LogVar), evidence(p.Evidence)
 		u.piece, u.pages = int8(i), uint16(min(p.Pages, PagesPerPiece))
 		sum.Heat[t] += float64(rate) * float64(u.pages)
-		e.unit(u, int(t), flags)
+		e.unit(&u, int(t), flags)
 	}
 }
 
 // unit files a unit, or notes that it must stay.
-func (e *Engine) unit(u unit, tier int, flags uint8) {
+func (e *Engine) unit(u *unit, tier int, flags uint8) {
 	if flags != 0 {
 		e.fixed = append(e.fixed, fixed{rate: u.rate, pages: u.pages, tier: uint8(tier), flags: flags})
 		return
 	}
 	i := uint32(len(e.units))
-	e.units = append(e.units, u)
+	e.units = append(e.units, *u)
+	e.pages = append(e.pages, u.pages)
+	e.held[tier] += u.bytes()
 	e.order[tier] = append(e.order[tier], item{key: ^math.Float32bits(u.rate), unit: i})
 }
 
 // item is what is sorted. The bits of positive numbers are in their order, so
 // the key rises as the rate falls.
 type item struct{ key, unit uint32 }
+
+func (it item) rate() float32 { return math.Float32frombits(^it.key) }
 
 // sortItems sorts by key, equal keys staying in their order, with spare as
 // scratch, which it returns, grown if need be.
