@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/BurntSushi/toml"
@@ -14,7 +15,8 @@ type node struct {
 	val    span             // the value; for a table written as [name], the name
 	kids   map[string]*node // of a table
 	order  []*node          // the same, as first written
-	elems  []*node          // of a list
+	elems  []*node          // of a list; of a long one only the first
+	depth  int              // names and lists that it is in
 	array  bool             // written as [[name]]
 	bad    bool             // a problem has been reported for it
 }
@@ -35,7 +37,7 @@ func (n *node) child(name string, at span) *node {
 	if k := n.kids[name]; k != nil {
 		return k
 	}
-	k := &node{name: name, parent: n, key: at, val: at}
+	k := &node{name: name, parent: n, key: at, val: at, depth: n.depth + 1}
 	if n.kids == nil {
 		n.kids = make(map[string]*node)
 	}
@@ -56,18 +58,23 @@ func (n *node) path() toml.Key {
 	return key
 }
 
-// locate finds the place of each key, value and list element of a text that the
-// TOML library has accepted. On a text that it would not accept, the result
-// may be incomplete, but it never fails: the caller treats a key without a
-// place as standing where its table stands.
-func locate(text string) *node {
-	root := &node{key: span{0, 0}}
+// maxElems bounds the places that are kept of a list's elements. There is no
+// use for more: a list with more is too long for every key.
+const maxElems = MaxGlobs + 1
+
+// locate finds the place of each key, value and list element. It reads a text
+// like the TOML library as far as it is valid; what it makes of the rest does
+// not matter, except that it always comes to an end. The caller treats a key
+// without a place as standing where its table stands. Where the text is out of
+// bounds, locate stops and says so.
+func locate(text string) (root *node, stop *stop) {
+	root = &node{}
 	s := &scanner{text: text}
 	table := root
 	for {
 		s.space(true)
 		if s.pos >= len(s.text) {
-			return root
+			return root, s.stop
 		}
 		start := s.pos
 		if s.text[s.pos] == '[' {
@@ -92,6 +99,34 @@ func locate(text string) *node {
 type scanner struct {
 	text string
 	pos  int
+	keyN int
+	stop *stop
+}
+
+// stop is where and why a scan ended early.
+type stop struct {
+	at  int
+	why string
+}
+
+// tooMuch ends the scan where a bound is exceeded.
+func (s *scanner) tooMuch(n *node, at int) bool {
+	var why string
+	switch {
+	case n.depth > maxDepth:
+		why = fmt.Sprintf("keys and lists are nested more than %d deep", maxDepth)
+	case n.key.end-n.key.start > maxKey:
+		why = fmt.Sprintf("a key is longer than %d bytes", maxKey)
+	case s.keyN > maxKeys:
+		why = fmt.Sprintf("more than %d keys", maxKeys)
+	default:
+		return false
+	}
+	if s.stop == nil {
+		s.stop = &stop{at, why}
+	}
+	s.pos = len(s.text)
+	return true
 }
 
 // take skips c if it comes next.
@@ -132,11 +167,15 @@ func (s *scanner) pair(table *node) {
 
 // keys reads a key, dotted or not, and returns its last node.
 func (s *scanner) keys(n *node) *node {
+	s.keyN++
 	for {
 		s.space(false)
 		start := s.pos
 		name := s.name()
 		n = n.child(name, span{start, s.pos})
+		if s.tooMuch(n, start) {
+			return n
+		}
 		s.space(false)
 		if !s.take('.') {
 			return n
@@ -199,7 +238,7 @@ func (s *scanner) str() {
 func (s *scanner) value(n *node) {
 	s.space(false)
 	start := s.pos
-	if s.pos < len(s.text) {
+	if s.pos < len(s.text) && !s.tooMuch(n, start) {
 		switch s.text[s.pos] {
 		case '"', '\'':
 			s.str()
@@ -228,9 +267,11 @@ func (s *scanner) list(n *node) {
 			return
 		}
 		start := s.pos
-		e := &node{name: n.name, parent: n.parent, key: n.key}
+		e := &node{name: n.name, parent: n.parent, key: n.key, depth: n.depth + 1}
 		s.value(e)
-		n.elems = append(n.elems, e)
+		if len(n.elems) < maxElems {
+			n.elems = append(n.elems, e)
+		}
 		if s.pos == start {
 			s.pos++
 		}

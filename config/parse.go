@@ -19,13 +19,11 @@ import (
 const (
 	// maxProblems bounds the report of a file that is something else altogether.
 	maxProblems = 100
-	// maxBrackets bounds the nesting of lists and tables, which the TOML library
-	// follows by recursion. It counts all brackets: what is inside a string or a
-	// comment is not known before parsing.
-	maxBrackets = 10_000
-	// maxDots bounds the parts of a dotted key, for which the library takes
-	// quadratic time. It counts all dots of a line, for the same reason.
-	maxDots = 4096
+	// The TOML library recurses into nested values, and takes time and memory that
+	// grow with the third power of the depth and with the length of whole keys.
+	maxDepth = 16     // of names in a key and of lists, together; the deepest key has 4
+	maxKey   = 256    // bytes of one name, as written
+	maxKeys  = 20_000 // in a file; all tables with all keys have some 5000, without limits
 )
 
 // Parse reads a configuration. name is the file's name for messages. An error
@@ -33,14 +31,21 @@ const (
 func Parse(name string, data []byte) (*Config, error) {
 	// A byte order mark is not part of the first line.
 	src := newSource(name, strings.TrimPrefix(string(data), "\ufeff"))
-	if p, ok := src.refused(); ok {
-		return nil, Problems{p}
+	if p := src.refused(); p != nil {
+		return nil, Problems{*p}
 	}
+	// Before the library, which it shields from texts that would take it too
+	// long. The scanner reads the same structure as far as the text is valid, and
+	// the library reads no further.
+	root, stop := locate(src.text)
+	if stop != nil {
+		return nil, Problems{src.problem(span{stop.at, stop.at + 1}, "", "", stop.why, "")}
+	}
+	src.root = root
 	tree, p := src.parse()
 	if p != nil {
 		return nil, Problems{*p}
 	}
-	src.root = locate(src.text)
 
 	d := &decoder{src: src, cfg: Default()}
 	d.cfg.src = src
@@ -54,33 +59,19 @@ func Parse(name string, data []byte) (*Config, error) {
 	return d.cfg, nil
 }
 
-// refused bounds the work of parsing.
-func (s *source) refused() (Problem, bool) {
-	at := func(offset int, message, hint string) (Problem, bool) {
-		return s.problem(span{offset, offset + 1}, "", "", message, hint), true
+// refused says why a text is not even looked at; nil if it is.
+func (s *source) refused() *Problem {
+	message, hint := "", ""
+	switch {
+	case len(s.text) > MaxFileSize:
+		message = "the file is larger than 1MiB"
+	case strings.HasPrefix(s.text, "\xff\xfe") || strings.HasPrefix(s.text, "\xfe\xff"):
+		message, hint = "the file is UTF-16", "save it as UTF-8"
+	default:
+		return nil
 	}
-	if len(s.text) > MaxFileSize {
-		return at(0, "the file is larger than 1MiB", "")
-	}
-	if strings.HasPrefix(s.text, "\xff\xfe") || strings.HasPrefix(s.text, "\xfe\xff") {
-		return at(0, "the file is UTF-16", "save it as UTF-8")
-	}
-	brackets, dots := 0, 0
-	for i := range len(s.text) {
-		switch s.text[i] {
-		case '[', '{':
-			if brackets++; brackets > maxBrackets {
-				return at(i, fmt.Sprintf("more than %d brackets", maxBrackets), "")
-			}
-		case '.':
-			if dots++; dots > maxDots {
-				return at(i, fmt.Sprintf("more than %d dots in a line", maxDots), "")
-			}
-		case '\n':
-			dots = 0
-		}
-	}
-	return Problem{}, false
+	p := s.problem(span{0, 1}, "", "", message, hint)
+	return &p
 }
 
 // parse runs the TOML library over the text.
@@ -527,6 +518,9 @@ func (d *decoder) warn(n *node, message string) {
 
 // unknown reports a key that no rule knows.
 func (d *decoder) unknown(n *node, rules []rule) {
+	if len(d.problems) > maxProblems {
+		return // a hint takes time, and nobody will see it
+	}
 	names := make([]string, len(rules))
 	for i, r := range rules {
 		names[i] = r.name
