@@ -37,8 +37,9 @@
 //     whole or not at all.
 //   - Nothing moves twice, sideways, or against its last move within the
 //     cool-down; nothing immovable, bound, shared or unseen moves.
-//   - While the rates stay, plan after plan leads to rest, and nothing of equal
-//     size returns to a tier that it left.
+//   - While the rates stay, plan after plan leads to rest; between two tiers no
+//     region of equal size returns to the one that it left, and hardly ever
+//     between more.
 //
 // What makes no sense in a snapshot (a rate that is no number, a node that is
 // not there) is left alone or replaced by a cautious value; nothing panics. As
