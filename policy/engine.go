@@ -55,7 +55,7 @@ type Engine struct {
 
 	boundaries []float32
 	budget     uint64
-	vetoed     [len(Vetoes)]uint64
+	vetoed     [][len(Vetoes)]uint64 // by process
 }
 
 // step is one unit's move. The steps are in the order of the plan.
@@ -87,9 +87,15 @@ func (e *Engine) Decide(s *Snapshot, p Params) *Plan {
 	plan.Moves = e.merge()
 	plan.Boundaries = append(make([]float32, 0, len(e.boundaries)), e.boundaries...)
 	plan.Vetoed = make(map[Rule]uint64, len(Vetoes))
-	for i, rule := range Vetoes {
-		if e.vetoed[i] > 0 {
-			plan.Vetoed[rule] = e.vetoed[i]
+	for p := range e.vetoed {
+		for i, rule := range Vetoes {
+			if n := e.vetoed[p][i]; n > 0 {
+				plan.Vetoed[rule] += n
+				if plan.Processes[p].Vetoed == nil {
+					plan.Processes[p].Vetoed = map[Rule]uint64{}
+				}
+				plan.Processes[p].Vetoed[rule] = n
+			}
 		}
 	}
 	e.s = nil
@@ -100,7 +106,8 @@ func (e *Engine) Decide(s *Snapshot, p Params) *Plan {
 func (e *Engine) prepare(s *Snapshot, p Params) {
 	e.s, e.p = s, p.sane()
 	e.budget = p.Budget
-	e.vetoed = [len(Vetoes)]uint64{}
+	e.vetoed = resize(e.vetoed, len(s.Processes))
+	clear(e.vetoed)
 	e.popped = false
 	e.units, e.pages, e.fixed, e.steps = e.units[:0], e.pages[:0], e.fixed[:0], e.steps[:0]
 
@@ -296,11 +303,11 @@ func ratio(v float64) float32 {
 	return float32(min(max(v, -maxRatio), maxRatio))
 }
 
-// veto counts a unit that stays.
-func (e *Engine) veto(rule Rule, pages uint16) {
+// veto counts a unit of a process that stays.
+func (e *Engine) veto(rule Rule, proc int32, pages uint16) {
 	for i, r := range Vetoes {
 		if r == rule {
-			e.vetoed[i] += uint64(pages)
+			e.vetoed[proc][i] += uint64(pages)
 			return
 		}
 	}
@@ -379,7 +386,7 @@ func (e *Engine) fastest() int {
 func (e *Engine) countFixed() {
 	for i := range e.fixed {
 		if f := &e.fixed[i]; e.wanted(f.rate, int(f.tier)) {
-			e.veto(f.rule(), f.pages)
+			e.veto(f.rule(), f.proc, f.pages)
 		}
 	}
 }
@@ -468,7 +475,7 @@ func (e *Engine) promote(t int) {
 		}
 		// A unit is counted where it had its last chance, once.
 		if from := e.tier(u); t == from-1 && e.wanted(u.rate, from) {
-			e.veto(rule, u.pages)
+			e.veto(rule, u.proc, u.pages)
 		}
 	}
 }

@@ -443,7 +443,7 @@ func TestSummary(t *testing.T) {
 		{
 			Bytes: []uint64{(512 + 16) * PageSize, (400 + 512 + 512) * PageSize}, Elsewhere: 112 * PageSize,
 			Heat:  []float64{10*512 + 5*16, 2*400 + 3*512},
-			Bound: RegionSize, Shared: RegionSize,
+			Bound: RegionSize, Shared: RegionSize, Vetoed: map[Rule]uint64{VetoBound: 512},
 		},
 		{Bytes: []uint64{0, 0}, Heat: []float64{0, 0}},
 	}

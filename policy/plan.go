@@ -105,6 +105,8 @@ type Summary struct {
 	// Immovable counts bytes that the kernel refuses to move; Bound those
 	// under a policy of the owner, Shared those of several owners.
 	Immovable, Bound, Shared uint64
+	// Vetoed is the process's part of Plan.Vetoed.
+	Vetoed map[Rule]uint64
 }
 
 // Params are the operator's choices, already in the engine's units.

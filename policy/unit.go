@@ -35,6 +35,7 @@ func (u *unit) mask() uint32 {
 // fixed is memory that must stay where it is.
 type fixed struct {
 	rate  float32
+	proc  int32
 	pages uint16
 	tier  uint8
 	flags uint8
@@ -209,7 +210,7 @@ func (e *Engine) pieces(sum *Summary, d *Detail, places []SlotPages, u unit, fla
 // unit files a unit, or notes that it must stay.
 func (e *Engine) unit(u *unit, tier int, flags uint8) {
 	if flags != 0 {
-		e.fixed = append(e.fixed, fixed{rate: u.rate, pages: u.pages, tier: uint8(tier), flags: flags})
+		e.fixed = append(e.fixed, fixed{rate: u.rate, proc: u.proc, pages: u.pages, tier: uint8(tier), flags: flags})
 		return
 	}
 	i := uint32(len(e.units))

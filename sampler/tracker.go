@@ -64,6 +64,8 @@ const (
 	// stepSeconds bounds the work of one Step, so that its owner stays
 	// responsive.
 	stepSeconds = 0.020
+	// idleSeconds is how long to wait when no region is due.
+	idleSeconds = 0.050
 	// policyLocal is the kernel's MPOL_LOCAL: the default, made explicit.
 	policyLocal = 4
 )
@@ -264,7 +266,7 @@ func (t *Tracker) Step() float64 {
 			return max(min(next, now-t.tokens/t.budget(now)), now+0.001)
 		}
 		if !t.work(now) {
-			return min(next, now+0.020)
+			return min(next, now+idleSeconds)
 		}
 	}
 }
@@ -784,10 +786,9 @@ func (t *Tracker) Movable(id policy.ProcessID, addr uint64) uint32 {
 	return 0
 }
 
-// Snapshot describes all processes for the policy. refused, if not nil, tells
-// which regions the kernel refuses to move. The result is only valid until
-// the next call.
-func (t *Tracker) Snapshot(refused func(id policy.ProcessID, addr uint64) bool) []policy.Process {
+// Snapshot describes all processes for the policy. The result belongs to the
+// caller until the next call.
+func (t *Tracker) Snapshot() []policy.Process {
 	now := ticks(t.o.Clock.Now())
 	if cap(t.snap) < len(t.procs) {
 		t.snap = append(make([]policy.Process, 0, len(t.procs)), t.snap[:cap(t.snap)]...)
@@ -806,9 +807,6 @@ func (t *Tracker) Snapshot(refused func(id policy.ProcessID, addr uint64) bool) 
 			}
 			if r.moved != 0 {
 				q.SinceMove = float32(r.moved.since(now))
-			}
-			if refused != nil && refused(p.id, q.Addr) {
-				q.Flags |= policy.Immovable
 			}
 			s.Regions = append(s.Regions, q)
 		}

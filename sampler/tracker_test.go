@@ -39,7 +39,7 @@ func TestRatesAreFound(t *testing.T) {
 	}
 	tr.SetBoundaries([]float32{5})
 	run(tr, c, 6)
-	p := tr.Snapshot(nil)[0]
+	p := tr.Snapshot()[0]
 	if len(p.Regions) != 64 {
 		t.Fatalf("tracks %d regions of 64", len(p.Regions))
 	}
@@ -88,7 +88,7 @@ func TestShiftIsSeenSoon(t *testing.T) {
 		}
 	}
 	run(tr, c, 5)
-	p := tr.Snapshot(nil)[0]
+	p := tr.Snapshot()[0]
 	for i, r := range p.Regions {
 		hot := i >= 100 && i < 148
 		if (r.Rate > 3) != hot {
@@ -108,7 +108,7 @@ func TestHugePages(t *testing.T) {
 	}
 	tr.SetBoundaries([]float32{0.02})
 	run(tr, c, 20)
-	for i, r := range tr.Snapshot(nil)[0].Regions {
+	for i, r := range tr.Snapshot()[0].Regions {
 		if r.Flags&policy.Huge == 0 {
 			t.Fatalf("region %d is not huge", i)
 		}
@@ -130,7 +130,7 @@ func TestSkewedRegionsGetDetail(t *testing.T) {
 	}
 	tr.SetBoundaries([]float32{1})
 	run(tr, c, 6)
-	p := tr.Snapshot(nil)[0]
+	p := tr.Snapshot()[0]
 	for i, r := range p.Regions {
 		if (r.Detail >= 0) != (i < 8) {
 			t.Fatalf("region %d: detail %d", i, r.Detail)
@@ -145,7 +145,7 @@ func TestSkewedRegionsGetDetail(t *testing.T) {
 		}
 	}
 	tr.Moved(job, p.Regions[0].Addr, 7, 2, 0, 48, true)
-	p = tr.Snapshot(nil)[0]
+	p = tr.Snapshot()[0]
 	r := p.Regions[0]
 	if r.Placement[1] != (policy.SlotPages{Pages: 48, Slot: 0}) || r.SinceMove > 1 || r.Flags&policy.MovedUp == 0 {
 		t.Errorf("after a move: %+v", r)
@@ -171,7 +171,7 @@ func TestMappingsDecideWhatMoves(t *testing.T) {
 		{Range: rng(at(6, 0), at(7, 0)), Class: pagetable.ClassHugeTLB},
 	}
 	run(tr, c, 5)
-	p := tr.Snapshot(nil)[0]
+	p := tr.Snapshot()[0]
 	if len(p.Regions) != 6 {
 		t.Fatalf("tracks %d regions, want 6", len(p.Regions))
 	}
@@ -192,7 +192,7 @@ func TestMappingsDecideWhatMoves(t *testing.T) {
 	// The mapping is removed.
 	m.Runs = m.Runs[:1]
 	run(tr, c, 5)
-	if n := len(tr.Snapshot(nil)[0].Regions); n != 2 {
+	if n := len(tr.Snapshot()[0].Regions); n != 2 {
 		t.Errorf("tracks %d regions after unmapping, want 2", n)
 	}
 }
@@ -201,7 +201,7 @@ func TestTaskPolicyBindsAll(t *testing.T) {
 	tr, m, c := tracked(4, 0.05)
 	m.Policy = 2 // MPOL_BIND
 	run(tr, c, 3)
-	for i, r := range tr.Snapshot(nil)[0].Regions {
+	for i, r := range tr.Snapshot()[0].Regions {
 		if r.Flags&policy.Bound == 0 {
 			t.Errorf("region %d is not bound", i)
 		}
@@ -215,7 +215,7 @@ func TestExecForgetsEverything(t *testing.T) {
 	m.Regions = m.Regions[:2]
 	m.Runs[0].End = m.Base + 2*policy.RegionSize
 	run(tr, c, 3)
-	if n := len(tr.Snapshot(nil)[0].Regions); n != 2 || tr.Stats().Execs != 1 {
+	if n := len(tr.Snapshot()[0].Regions); n != 2 || tr.Stats().Execs != 1 {
 		t.Errorf("%d regions and %d execs, want 2 and 1", n, tr.Stats().Execs)
 	}
 }
@@ -229,7 +229,7 @@ func TestGoneProcessStopsQuietly(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	tr.Remove(job)
-	if !m.Closed || len(tr.Snapshot(nil)) != 0 {
+	if !m.Closed || len(tr.Snapshot()) != 0 {
 		t.Error("space is still open")
 	}
 	run(tr, c, 1)
@@ -250,6 +250,6 @@ func BenchmarkSnapshot(b *testing.B) {
 	run(tr, c, 5)
 	b.ReportAllocs()
 	for b.Loop() {
-		tr.Snapshot(nil)
+		tr.Snapshot()
 	}
 }

@@ -193,7 +193,6 @@ func (d *Daemon) Run(ctx context.Context) error {
 		return err
 	}
 	defer d.close()
-	d.o.Log.Info("started", "tiers", len(d.nodes.tiers), "nodes", len(d.nodes.list), "mode", d.mode(), "reason", d.forced)
 
 	var epochAt, scanAt time.Time
 	timer := time.NewTimer(0)

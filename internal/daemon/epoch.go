@@ -24,6 +24,8 @@ const (
 	// plannedFor is for how many seconds such a move counts as the same.
 	plannedFor = 60
 	maxPlanned = 64 << 10
+	// minBudget lets every plan exchange at least one region.
+	minBudget = 4 * policy.RegionSize
 	// maxRun is how many moves go to the mover at once.
 	maxRun = 8
 )
@@ -49,8 +51,9 @@ func (d *Daemon) decide() {
 	s := &policy.Snapshot{
 		Seconds: d.clock.Now(), Tiers: d.nodes.tiers, Nodes: d.nodes.list,
 		MoveCost:  d.enforcing.CostPerPage(),
-		Processes: d.tracker.Snapshot(d.refused()),
+		Processes: d.tracker.Snapshot(),
 	}
+	d.markRefused(s.Processes)
 	p := policy.DefaultParams()
 	p.Separation, p.Payback = d.cfg.Thrash.Separation, d.cfg.Thrash.Payback
 	p.Budget = d.budget(s.MoveCost)
@@ -79,18 +82,36 @@ func (d *Daemon) budget(cost float64) uint64 {
 	if rate := d.cfg.Migrate.Rate.BytesPerSecond(); rate > 0 {
 		bytes = min(bytes, rate*seconds)
 	}
-	return uint64(max(bytes, 2*policy.RegionSize))
+	// Less than an exchange with a cascade would never be planned.
+	return uint64(max(bytes, minBudget))
 }
 
-// refused tells the tracker what the kernel refuses; nil if it refuses
-// nothing.
-func (d *Daemon) refused() func(policy.ProcessID, uint64) bool {
+// markRefused tells the policy what the kernel refuses to move: a region as
+// a whole, or the pages that stayed behind when others of theirs moved.
+func (d *Daemon) markRefused(procs []policy.Process) {
 	r := d.enforcing.Refusals()
 	if r.Len() == 0 {
-		return nil
+		return
 	}
 	now := time.Now()
-	return func(id policy.ProcessID, addr uint64) bool { return r.Immovable(now, id, addr) }
+	for i := range procs {
+		for j := range procs[i].Regions {
+			id, q := procs[i].ID, &procs[i].Regions[j]
+			if r.Immovable(now, id, q.Addr) {
+				q.Flags |= policy.Immovable
+				continue
+			}
+			slot, pages, ok := r.Stuck(now, id, q.Addr)
+			if !ok {
+				continue
+			}
+			for k := range q.Placement {
+				if at := &q.Placement[k]; at.Slot == slot && at.Pages > 0 {
+					at.Pages -= uint16(min(pages, int(at.Pages)))
+				}
+			}
+		}
+	}
 }
 
 // pressed tells whether the host is so short of memory that nothing should

@@ -169,12 +169,6 @@ func (d *Daemon) reportWorkloads(s *status.Status) {
 			}
 		}
 	}
-	for rule, pages := range d.plan.Vetoed {
-		// The engine counts for all together; with one workload that is its own.
-		if len(s.Workloads) == 1 {
-			s.Workloads[0].Vetoes[string(rule)] = pages
-		}
-	}
 }
 
 func (d *Daemon) addSummary(e *status.Workload, sum *policy.Summary) {
@@ -187,4 +181,7 @@ func (d *Daemon) addSummary(e *status.Workload, sum *policy.Summary) {
 	e.ImmovableBytes += sum.Immovable
 	e.BoundBytes += sum.Bound
 	e.SharedBytes += sum.Shared
+	for rule, pages := range sum.Vetoed {
+		e.Vetoes[string(rule)] += pages
+	}
 }
