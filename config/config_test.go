@@ -40,7 +40,7 @@ func readExample(t testing.TB) []byte {
 }
 
 func TestEmpty(t *testing.T) {
-	for _, text := range []string{"", "\n", "# nothing\r\n", "\ufeff", "[tier]\n[workload]\n[topology.gpu]\n[sampler]\n"} {
+	for _, text := range []string{"", "\n", "# nothing\r\n", "\ufeff", "\ufeff\ufeff# c", "[tier]\n[workload]\n[topology.gpu]\n[sampler]\n"} {
 		c := parse(t, text)
 		if diff := cmp.Diff(Default(), c, cmpopts.IgnoreUnexported(Config{})); diff != "" {
 			t.Errorf("%q is not Default (-want +got):\n%s", text, diff)
@@ -219,7 +219,7 @@ func checkProblems(t *testing.T, data []byte, err error) Problems {
 	if !ok || len(ps) == 0 {
 		t.Fatalf("error is a %T: %v", err, err)
 	}
-	lines := strings.Split(strings.TrimPrefix(string(data), "\ufeff"), "\n")
+	lines := strings.Split(strings.TrimLeft(string(data), "\ufeff"), "\n")
 	for i, p := range ps {
 		if p.Line < 1 || p.Line > len(lines) {
 			t.Fatalf("%v: the file has %d lines", p, len(lines))
@@ -564,6 +564,9 @@ func TestNearest(t *testing.T) {
 // The scanner must find each key that the library finds, and its name there.
 func checkLocate(t *testing.T, text string) {
 	t.Helper()
+	if newSource("", text).refused() != nil {
+		return // Parse does not come to the scanner
+	}
 	var tree map[string]any
 	md, err := toml.Decode(text, &tree)
 	if err != nil {
@@ -640,7 +643,7 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte("k = [1, [2, 3,], {a = 1}, \"]\" , # ]\n'''\n]''' ]\n"))
 	f.Add([]byte("s = \"\"\"a\"\" \\\"\"\"\"\"\"\n[[a]]\n[a.b]\n\"\\u0061\" = { x.y = 1 }"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		checkLocate(t, strings.TrimPrefix(string(data), "\ufeff"))
+		checkLocate(t, strings.TrimLeft(string(data), "\ufeff"))
 		c, err := Parse("f", data)
 		if err != nil {
 			checkProblems(t, data, err)

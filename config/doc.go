@@ -22,13 +22,14 @@
 //
 // # How it works
 //
-// The TOML library parses the text into maps. A small scanner goes over the
-// same text and remembers where each key, value and list element stands (the
-// library keeps that to itself, and has no positions for list elements). A
-// table of rules then takes each key to its place in the Config. Value checks
-// live in the value types ([Bytes], [Rate], [Percent], [NodeSet], [Duration], …), each
-// of which implements [encoding.TextUnmarshaler], so that they reject the same
-// texts wherever they are used.
+// A small scanner goes over the text first. It remembers where each key, value
+// and list element stands (the TOML library keeps that to itself, and has no
+// places for list elements), and stops at what is nested too deep or too long
+// for the library, which has no bounds. Then the library parses the text into
+// maps, and a table of rules takes each key to its place in the Config. Value
+// checks live in the value types ([Bytes], [Rate], [Percent], [NodeSet],
+// [Duration], …), each of which implements [encoding.TextUnmarshaler], so that
+// they reject the same texts wherever they are used.
 //
 // # Concurrency
 //

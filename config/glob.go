@@ -11,10 +11,10 @@ const maxGlob = 512
 
 // Glob is a pattern for a name. The whole name must match:
 //
-//   - any characters, also none, also "/"
-//     ?        any one character, also "/"
-//     [a-z]    one character of a class; [^a-z] one outside it
-//     \c       the character c itself
+//	"*"      any characters, also none, also "/"
+//	"?"      any one character, also "/"
+//	"[a-z]"  one character of a class; "[^a-z]" is one outside it
+//	"\c"     the character c itself
 //
 // Because "*" spans "/", the cgroup pattern "/slurm/*" matches every descendant
 // of /slurm (not /slurm itself), and "/kubepods*" matches /kubepods,

@@ -29,8 +29,8 @@ const (
 // Parse reads a configuration. name is the file's name for messages. An error
 // is of type [Problems] and holds all that is wrong, each with its place.
 func Parse(name string, data []byte) (*Config, error) {
-	// A byte order mark is not part of the first line.
-	src := newSource(name, strings.TrimPrefix(string(data), "\ufeff"))
+	// Byte order marks are not part of the first line.
+	src := newSource(name, strings.TrimLeft(string(data), "\ufeff"))
 	if p := src.refused(); p != nil {
 		return nil, Problems{*p}
 	}

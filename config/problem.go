@@ -243,6 +243,10 @@ func (s *source) lineText(n int) string {
 // problem places a message at a span.
 func (s *source) problem(at span, key, label, message, hint string) Problem {
 	offset := min(max(at.start, 0), len(s.text))
+	// Some offsets of the TOML library are amid a character.
+	for offset > 0 && offset < len(s.text) && !utf8.RuneStart(s.text[offset]) {
+		offset--
+	}
 	n := s.line(offset)
 	text := s.lineText(n)
 	col := min(offset-s.lines[n], len(text))
