@@ -4,7 +4,7 @@ import "slices"
 
 // Process is what this version knows of a process to select it by.
 type Process struct {
-	Comm   string // name, as /proc/PID/comm gives it, without the line end
+	Comm   string // name, as the kernel keeps it: at most 15 bytes, without a line end
 	Exe    string // path of the executable; empty where it cannot be read
 	Cgroup string // path in the cgroup hierarchy, starting with "/"
 	UID    uint32 // effective user
