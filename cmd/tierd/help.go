@@ -1,0 +1,91 @@
+package main
+
+const helpRoot = `tierd keeps the hot memory of training jobs in fast memory tiers.
+
+usage: tierd COMMAND [flags]
+
+  run         run the daemon; it observes until its configuration says enforce
+  status      show what the running daemon sees and does
+  topo        draw this machine's memory: tiers, nodes, GPUs
+  doctor      find out what works on this machine, and what to do about the rest
+  check       find all problems of a configuration file
+  version     print the version
+  completion  make completions for bash, zsh, fish or powershell
+
+tierd COMMAND --help tells more. Answers go to stdout, all else to stderr.
+Exit codes: 0 ok, 1 a problem was found, 2 usage, 3 daemon not reachable, 4 not permitted.
+`
+
+const helpRun = `Run the daemon in the foreground.
+
+usage: tierd run [--config FILE] [--dry-run] [--debug]
+
+      --config FILE   configuration (default /etc/tierd/tierd.toml, if it exists)
+      --dry-run       observe, whatever the configuration says
+      --debug         log more
+
+SIGHUP reads the configuration again; the old one stays in force if the new one is bad.
+SIGTERM and SIGINT stop at once. Logs go to stderr.
+`
+
+const helpTopo = `Draw this machine's memory: tiers, nodes, GPUs, and where each fact comes from.
+
+usage: tierd topo [--config FILE] [--root DIR] [-o text|json]
+
+      --config FILE   apply the overrides of this configuration
+                      (default /etc/tierd/tierd.toml of the host, if it exists)
+      --root DIR      read a copy of a host's /proc and /sys below DIR
+  -o, --output FORMAT text or json
+
+example: the node that each NVIDIA GPU hangs on
+  tierd topo -o json | jq -r '.gpus[] | select(.vendor == "nvidia") | "\(.pci) \(.node)"'
+`
+
+const helpDoctor = `Find out what of tierd works on this machine, and what to do about the rest.
+
+usage: tierd doctor [--config FILE] [--root DIR] [-o text|json]
+
+      --config FILE   check this configuration (default /etc/tierd/tierd.toml of the host)
+      --root DIR      read a copy of a host's /proc and /sys below DIR
+  -o, --output FORMAT text or json
+
+Exit code 1 if a probe fails; warnings and unknowns are no failures.
+`
+
+const helpStatus = `Show what the running daemon sees and does.
+
+usage: tierd status [--socket PATH] [-o text|json]
+
+      --socket PATH   control socket (default: that of /etc/tierd/tierd.toml,
+                      else /run/tierd/tierd.sock)
+  -o, --output FORMAT text or json
+`
+
+const helpCheck = `Find all problems of a configuration file at once.
+
+usage: tierd check FILE [--root DIR | --offline] [-o text|json]
+
+      --root DIR      compare with a copy of a host's /proc and /sys below DIR
+                      instead of this machine
+      --offline       do not compare with any machine
+  -o, --output FORMAT text or json
+
+FILE may be - for stdin. Keys that are valid but have no effect in this version are warnings.
+Exit code 1 if there is a problem.
+`
+
+const helpVersion = `Print the version.
+
+usage: tierd version [-o text|json]
+
+  -o, --output FORMAT text or json
+`
+
+const helpCompletion = `Make completions for a shell.
+
+usage: tierd completion bash|zsh|fish|powershell
+
+  bash   tierd completion bash > /etc/bash_completion.d/tierd
+  zsh    tierd completion zsh  > "${fpath[1]}/_tierd"
+  fish   tierd completion fish > ~/.config/fish/completions/tierd.fish
+`
