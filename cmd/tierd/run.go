@@ -168,8 +168,10 @@ func (s *service) accepted(cfg *config.Config, path string) {
 
 // reload reads the configuration again and hands it to the loop if it is good.
 func (s *service) reload(l loop) {
-	s.notify(sd.SdNotifyReloading + "\n" + sd.SdNotifyMonotonicUsec())
-	defer s.notify(sd.SdNotifyReady)
+	if s.board.Load() != nil { // else the first epoch will say that we are ready
+		s.notify(sd.SdNotifyReloading + "\n" + sd.SdNotifyMonotonicUsec())
+		defer s.notify(sd.SdNotifyReady)
+	}
 	cfg, path, err := loadConfig(s.o.file)
 	if err == nil {
 		_, err = discover(s.host, cfg)
