@@ -64,6 +64,8 @@ const (
 	// stepSeconds bounds the work of one Step, so that its owner stays
 	// responsive.
 	stepSeconds = 0.020
+	// restSeconds is how much of the budget is saved up before work goes on.
+	restSeconds = 0.100
 	// idleSeconds is how long to wait when no region is due.
 	idleSeconds = 0.050
 	// policyLocal is the kernel's MPOL_LOCAL: the default, made explicit.
@@ -148,6 +150,7 @@ type Tracker struct {
 	boundaries []float64
 
 	tokens, lastNow, lastCPU float64
+	resting                  bool
 	burstUntil               float64
 	recent, recentChanged    float64 // samples lately, and those that changed
 	nextProc, turn           int
@@ -262,8 +265,12 @@ func (t *Tracker) Step() float64 {
 		if len(t.waiting) > 0 {
 			next = min(next, t.waiting[0].due)
 		}
-		if t.tokens <= 0 {
-			return max(min(next, now-t.tokens/t.budget(now)), now+0.001)
+		// Once in debt, rest until there is enough for some work: to wake up for
+		// less would spend the budget on waking up.
+		b := t.budget(now)
+		t.resting = t.tokens <= 0 || t.resting && t.tokens < b*restSeconds
+		if t.resting {
+			return max(min(next, now+restSeconds-t.tokens/b), now+0.001)
 		}
 		if !t.work(now) {
 			return min(next, now+idleSeconds)

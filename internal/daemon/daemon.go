@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math"
 	"os"
 	"runtime"
 	"time"
@@ -206,7 +207,8 @@ func (d *Daemon) Run(ctx context.Context) error {
 		wake := epochAt
 		if d.tracker != nil {
 			next := d.tracker.Step()
-			wake = d.started.Add(time.Duration(next * float64(time.Second)))
+			// Rounded up: to wake a moment too early is to wake twice.
+			wake = d.started.Add(time.Duration(math.Ceil(next*1e6)) * time.Microsecond)
 		}
 		if now = time.Now(); !now.Before(epochAt) {
 			took := d.epoch(now)
