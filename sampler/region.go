@@ -38,9 +38,26 @@ type region struct {
 	detail  int32
 	// evidence and flags are as in policy.Region.
 	evidence, flags uint8
+	key             key
 }
 
 func (r *region) addr() uint64 { return uint64(r.block) * policy.RegionSize }
+
+// key groups regions that suit the same window: a boundary and a rung.
+type key uint8
+
+const (
+	// A rung is for regions that are ladder times hotter than those on the one
+	// below: their windows are as much shorter, so that they do not saturate.
+	rungs  = 4
+	ladder = 4.0
+	// maxKeys bounds the boundaries that have windows of their own.
+	maxKeys = 16 * rungs
+)
+
+func (k key) boundary() int { return int(k) / rungs }
+
+func (k key) rung() int { return int(k) % rungs }
 
 // sampleable tells whether clearing and reading accessed bits makes sense.
 func (r *region) sampleable() bool {

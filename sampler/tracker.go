@@ -5,7 +5,7 @@ import (
 	"container/heap"
 	"errors"
 	"math"
-	"math/rand/v2"
+	"math/bits"
 	"slices"
 	"unsafe"
 
@@ -46,7 +46,6 @@ type Options struct {
 	// DetailBytes bounds the memory for regions that are hot only in parts.
 	DetailBytes int
 	Clock       Clock
-	Seed        uint64
 }
 
 // BurstSeconds is for how long the burst budget holds.
@@ -64,6 +63,17 @@ const (
 	// stepSeconds bounds the work of one Step, so that its owner stays
 	// responsive.
 	stepSeconds = 0.020
+	// lapSeconds is the least time between two samples of a region.
+	lapSeconds = 0.200
+	// scarceSeconds is how long a lap may take before sure regions are left out
+	// of most laps.
+	scarceSeconds = 2.0
+	// enoughEvidence is how many hot samples of the last eight leave no doubt.
+	enoughEvidence = 3
+	// maxDoubtful bounds the regions that wait for another sample.
+	maxDoubtful = 1024
+	// soonSeconds is what a timer may round off: so much ahead of time is due.
+	soonSeconds = 2e-6
 	// restSeconds is how much of the budget is saved up before work goes on.
 	restSeconds = 0.100
 	// idleSeconds is how long to wait when no region is due.
@@ -71,10 +81,6 @@ const (
 	// policyLocal is the kernel's MPOL_LOCAL: the default, made explicit.
 	policyLocal = 4
 )
-
-// narrowing has the factors by which windows of one class take turns: a
-// window that suits the boundary saturates for what is far hotter.
-var narrowing = [...]float64{1, 1.0 / 3, 1, 1.0 / 9}
 
 // Stats counts what the tracker did.
 type Stats struct {
@@ -113,8 +119,19 @@ type process struct {
 
 	listAt, scoutAt float64
 	scout           uint64 // the next address to look at; 0: no round under way
-	sweep           int    // the next region to sample
-	err             error
+	laps            [maxKeys]lap
+	key             int // the key that had the last turn
+	// doubtful are blocks that look hot and need another sample to be sure.
+	doubtful []uint32
+	err      error
+}
+
+// lap is one round over the regions of a key.
+type lap struct {
+	next  int // index of the next region
+	begun float64
+	took  float64
+	skip  uint32 // counts rounds, to leave some regions out of some
 }
 
 // batch is a set of regions of one process whose bits were cleared together.
@@ -143,18 +160,17 @@ func (b *batches) Pop() any {
 // Tracker samples processes and knows their regions.
 type Tracker struct {
 	o          Options
-	rng        *rand.Rand
 	procs      []*process
 	waiting    batches
 	spare      []*batch
 	boundaries []float64
+	logs       []float64 // of the boundaries
 
 	tokens, lastNow, lastCPU float64
 	resting                  bool
 	burstUntil               float64
 	recent, recentChanged    float64 // samples lately, and those that changed
 	nextProc, turn           int
-	sweepFrom                float64
 	stats                    Stats
 
 	addrs  []uint64
@@ -164,9 +180,9 @@ type Tracker struct {
 
 // New makes a Tracker.
 func New(o Options) *Tracker {
-	t := &Tracker{o: o, rng: rand.New(rand.NewPCG(o.Seed, 1)), boundaries: []float64{0}}
+	t := &Tracker{o: o}
+	t.SetBoundaries(nil)
 	t.lastNow, t.lastCPU = o.Clock.Now(), o.Clock.CPU()
-	t.stats.Windows = []float64{firstWindow}
 	return t
 }
 
@@ -176,12 +192,15 @@ func (t *Tracker) SetBudget(budget, burst float64) { t.o.Budget, t.o.Burst = bud
 // SetBoundaries tells the rates between the tiers, fastest first; 0 is
 // unknown. The next windows are chosen by them.
 func (t *Tracker) SetBoundaries(rates []float32) {
-	t.boundaries = t.boundaries[:0]
-	for _, r := range rates {
+	t.boundaries, t.logs = t.boundaries[:0], t.logs[:0]
+	for _, r := range rates[:min(len(rates), maxKeys/rungs)] {
 		t.boundaries = append(t.boundaries, float64(r))
 	}
 	if len(t.boundaries) == 0 {
 		t.boundaries = append(t.boundaries, 0)
+	}
+	for _, b := range t.boundaries {
+		t.logs = append(t.logs, math.Log(max(b, minRate)))
 	}
 	for len(t.stats.Windows) < len(t.boundaries) {
 		t.stats.Windows = append(t.stats.Windows, firstWindow)
@@ -250,7 +269,7 @@ func (t *Tracker) Step() float64 {
 	begin := t.o.Clock.Now()
 	t.earn(begin)
 	for now := begin; ; now = t.o.Clock.Now() {
-		if len(t.waiting) > 0 && t.waiting[0].due <= now {
+		if len(t.waiting) > 0 && t.waiting[0].due <= now+soonSeconds {
 			t.read(heap.Pop(&t.waiting).(*batch))
 			if now-begin > stepSeconds {
 				return now
@@ -515,45 +534,51 @@ func (t *Tracker) check(p *process, err error) {
 	exec := p.space.ExecID()
 	if p.exec != 0 && exec != p.exec {
 		t.stats.Execs++
-		p.regions, p.fresh, p.details, p.free, p.runs = nil, nil, nil, nil, nil
+		p.regions, p.fresh, p.details, p.free, p.runs, p.doubtful = nil, nil, nil, nil, nil, nil
+		p.laps = [maxKeys]lap{}
 		p.listAt, p.scoutAt, p.scout = 0, 0, 0
 	}
 	p.exec = exec
 }
 
-// class is the boundary that a region is nearest to.
-func (t *Tracker) class(r *region) int {
+// keyOf finds the boundary that a region is nearest to, and how far above it
+// the region is.
+func (t *Tracker) keyOf(r *region) key {
 	best, distance := 0, math.Inf(1)
-	for c, b := range t.boundaries {
-		if d := math.Abs(float64(r.est.log) - math.Log(max(b, minRate))); b > 0 && d < distance {
+	for c, l := range t.logs {
+		if d := math.Abs(float64(r.est.log) - l); t.boundaries[c] > 0 && d < distance {
 			best, distance = c, d
 		}
 	}
-	return best
+	rung := 0
+	if above := float64(r.est.log) - t.logs[best]; t.boundaries[best] > 0 && above > 0 {
+		rung = min(int(above/math.Log(ladder)), rungs-1)
+	}
+	return key(best*rungs + rung)
 }
 
 // sure tells whether a region is clearly on its side of a boundary.
-func (t *Tracker) sure(r *region, c int) bool {
-	b := t.boundaries[c]
-	if b <= 0 || r.flags&policy.Unseen != 0 {
+func (t *Tracker) sure(r *region, k key) bool {
+	c := k.boundary()
+	if t.boundaries[c] <= 0 || r.flags&policy.Unseen != 0 {
 		return false
 	}
-	d := math.Abs(float64(r.est.log) - math.Log(b))
-	return d > 1 && d*d > 16*float64(r.est.vari)
+	d := float64(r.est.log) - t.logs[c]
+	return (d > 1 || d < -1) && d*d > 16*float64(r.est.vari)
 }
 
-// window chooses how long the next batch of a class waits.
-func (t *Tracker) window(c int, huge bool) float64 {
+// window chooses how long a batch of a key waits.
+func (t *Tracker) window(k key, huge bool) float64 {
 	w, longest := firstWindow, maxWindow
-	if b := t.boundaries[c]; b > 0 {
+	if b := t.boundaries[k.boundary()]; b > 0 {
 		if huge {
 			b, longest = b*policy.PagesPerRegion, maxHugeWindow
 		}
 		w = windowFor(b)
 	}
 	w = min(max(w, minWindow), longest)
-	t.stats.Windows[c] = w
-	return max(w*narrowing[t.turn%len(narrowing)], minWindow)
+	t.stats.Windows[k.boundary()] = w
+	return max(w/math.Pow(ladder, float64(k.rung())), minWindow)
 }
 
 // clear begins a batch of a process; false means that none is due.
@@ -561,58 +586,101 @@ func (t *Tracker) clear(p *process, now float64) bool {
 	if len(p.regions) == 0 {
 		return false
 	}
+	// Doubtful regions have every other turn.
 	t.turn++
-	c := (t.turn / len(narrowing)) % len(t.boundaries)
-	b := t.newBatch()
-	scarce := t.stats.SweepSeconds > 2
-	nowTick := ticks(now)
-	b.p, b.boundary = p, t.boundaries[c]
-	huge := false
-	t.ranges = t.ranges[:0]
-	for range min(len(p.regions), 8192) {
-		if p.sweep >= len(p.regions) {
-			p.sweep = 0
-			if p == t.procs[0] {
-				t.stats.SweepSeconds, t.sweepFrom = now-t.sweepFrom, now
+	if t.turn%2 == 0 && t.confirm(p) {
+		return true
+	}
+	keys := len(t.boundaries) * rungs
+	for range keys {
+		p.key = (p.key + 1) % keys
+		if t.clearKey(p, key(p.key), now) {
+			return true
+		}
+	}
+	return t.confirm(p)
+}
+
+// confirm begins a batch of doubtful regions, with windows that suit the
+// hotter side.
+func (t *Tracker) confirm(p *process) bool {
+	b, huge := t.newBatch(), false
+	var k key
+	for len(p.doubtful) > 0 && len(b.blocks) < batchRegions {
+		block := p.doubtful[len(p.doubtful)-1]
+		p.doubtful = p.doubtful[:len(p.doubtful)-1]
+		if i, found := slices.BinarySearchFunc(p.regions, block, byBlock); found && p.regions[i].sampleable() {
+			r := &p.regions[i]
+			if len(b.blocks) == 0 {
+				huge, k = r.flags&policy.Huge != 0, r.key
+			}
+			if huge == (r.flags&policy.Huge != 0) {
+				t.join(p, b, r)
 			}
 		}
-		r := &p.regions[p.sweep]
-		p.sweep++
-		if !r.sampleable() {
+	}
+	return t.begin(p, b, k, huge)
+}
+
+// clearKey begins the next batch of a key's lap.
+func (t *Tracker) clearKey(p *process, k key, now float64) bool {
+	l := &p.laps[k]
+	if l.next >= len(p.regions) {
+		if now-l.begun < lapSeconds {
+			return false
+		}
+		l.next = 0
+	}
+	if l.next == 0 {
+		l.took, l.begun = now-l.begun, now
+		l.skip++
+		if k == 0 && p == t.procs[0] {
+			t.stats.SweepSeconds = l.took
+		}
+	}
+	b, huge := t.newBatch(), false
+	for range min(len(p.regions), 8192) {
+		if l.next >= len(p.regions) || len(b.blocks) == batchRegions {
+			break
+		}
+		r := &p.regions[l.next]
+		l.next++
+		if !r.sampleable() || r.flags&policy.Unseen == 0 && (r.key != k || r.seen >= ticks(l.begun)) {
 			continue
 		}
-		unseen := r.flags&policy.Unseen != 0
-		if !unseen {
-			sure := t.sure(r, c)
-			gap := 0.2
-			if sure {
-				gap = 0.6
-			}
-			if r.seen.since(nowTick) < gap || len(t.boundaries) > 1 && t.class(r) != c {
-				continue
-			}
-			if sure && scarce && t.rng.IntN(4) != 0 {
-				continue
-			}
+		// When the budget does not reach for all, the sure ones wait.
+		if l.took > scarceSeconds && (r.block+l.skip)%4 != 0 && t.sure(r, k) {
+			continue
 		}
 		isHuge := r.flags&policy.Huge != 0
 		if len(b.blocks) == 0 {
 			huge = isHuge
 		} else if isHuge != huge {
-			continue
-		}
-		r.flags |= inFlight
-		b.blocks = append(b.blocks, r.block)
-		t.ranges = p.clearable(t.ranges, r)
-		if len(b.blocks) == batchRegions {
+			l.next--
 			break
 		}
+		t.join(p, b, r)
 	}
+	return t.begin(p, b, k, huge)
+}
+
+// join adds a region to a batch.
+func (t *Tracker) join(p *process, b *batch, r *region) {
+	if len(b.blocks) == 0 {
+		t.ranges = t.ranges[:0]
+	}
+	r.flags |= inFlight
+	b.blocks = append(b.blocks, r.block)
+	t.ranges = p.clearable(t.ranges, r)
+}
+
+// begin clears a batch and puts it on the list; false if it is empty.
+func (t *Tracker) begin(p *process, b *batch, k key, huge bool) bool {
 	if len(b.blocks) == 0 {
 		t.spare = append(t.spare, b)
 		return false
 	}
-	slices.Sort(b.blocks)
+	b.p, b.boundary = p, t.boundaries[k.boundary()]
 	b.from = t.o.Clock.Now()
 	cleared, err := p.space.Clear(t.ranges)
 	b.to = t.o.Clock.Now()
@@ -622,7 +690,7 @@ func (t *Tracker) clear(p *process, now float64) bool {
 		t.spare = append(t.spare, b)
 		return true
 	}
-	b.due = b.from + t.window(c, huge)
+	b.due = b.from + t.window(k, huge)
 	heap.Push(&t.waiting, b)
 	return true
 }
@@ -703,6 +771,10 @@ func (t *Tracker) take(p *process, r *region, b *pagetable.Block, s sample) {
 	t.recent++
 	if r.update(b, s) {
 		t.recentChanged++
+	}
+	r.key = t.keyOf(r)
+	if n := bits.OnesCount8(r.evidence); r.evidence&1 != 0 && n < enoughEvidence && len(p.doubtful) < maxDoubtful {
+		p.doubtful = append(p.doubtful, r.block)
 	}
 	if v, ok := dispersion(b); ok {
 		r.skew += 0.4 * (float32(v) - r.skew)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"math"
-	"os"
 	"runtime"
 	"time"
 
@@ -166,7 +165,7 @@ func (d *Daemon) open() error {
 	if d.source != nil {
 		d.tracker = sampler.New(sampler.Options{
 			Budget: d.cfg.Sampler.CPUBudget.Fraction(), Burst: d.cfg.Sampler.BurstBudget.Fraction(),
-			DetailBytes: int(d.cfg.Sampler.DetailMemory), Clock: &d.clock, Seed: uint64(os.Getpid()),
+			DetailBytes: int(d.cfg.Sampler.DetailMemory), Clock: &d.clock,
 		})
 	}
 	d.setWorkloads()

@@ -110,7 +110,7 @@ func mbind(mem []byte, mode int, mask *uint64) error {
 }
 
 type subject struct {
-	t     *testing.T
+	t     testing.TB
 	cmd   *exec.Cmd
 	in    io.WriteCloser
 	out   *bufio.Scanner
@@ -118,7 +118,7 @@ type subject struct {
 }
 
 // start runs a subject and attaches to it.
-func start(t *testing.T, s *pagetable.Source) *subject {
+func start(t testing.TB, s *pagetable.Source) *subject {
 	t.Helper()
 	c := &subject{t: t, cmd: exec.Command("/proc/self/exe")}
 	c.cmd.Env = append(os.Environ(), subjectEnv+"=1")
@@ -178,19 +178,23 @@ func (c *subject) clear(addr uint64) {
 	}
 }
 
-// open loads the source as the daemon does: slots are nodes here.
-func open(t *testing.T) *pagetable.Source {
-	t.Helper()
+// openRanges loads the source as the daemon does: slots are nodes here.
+func openRanges() (*pagetable.Source, error) {
 	m, err := topology.Discover(hostfs.New(""), topology.Overrides{})
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	var ranges []pagetable.PhysRange
 	for _, s := range m.PFNSpans() {
 		ranges = append(ranges, pagetable.PhysRange{Start: s.Start << 12, End: s.End << 12, Slot: policy.Slot(s.Node)})
 	}
+	return pagetable.Open(ranges)
+}
+
+func open(t *testing.T) *pagetable.Source {
+	t.Helper()
 	begin := time.Now()
-	s, err := pagetable.Open(ranges)
+	s, err := openRanges()
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
