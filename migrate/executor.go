@@ -110,8 +110,9 @@ type Executor struct {
 
 	pace  pacer
 	batch float64
-	cost  float64 // seconds per page; 0: not yet known
-	stats Stats
+	// costTime and costPages are of recent calls that moved, fading.
+	costTime, costPages float64
+	stats               Stats
 	// pretended is, in observe mode, by how much recorded moves would have changed
 	// the room of each node since Begin.
 	pretended map[policy.NodeID]int64
@@ -197,10 +198,8 @@ func (e *Executor) Stats() Stats {
 // CostPerPage is what moving one page has cost lately, in seconds of the calls that
 // move; 2 µs before anything was moved. In observe mode nothing is learnt.
 func (e *Executor) CostPerPage() float64 {
-	if e.cost == 0 {
-		return defaultCost
-	}
-	return e.cost
+	// What is assumed at first weighs as much as one small call.
+	return (e.costTime + minBatch*defaultCost) / (e.costPages + minBatch)
 }
 
 // Probe finds out whether move_pages works here at all. It moves nothing.
@@ -718,14 +717,12 @@ func (r *run) adapt(pages int, took time.Duration) {
 	}
 }
 
-// learn averages the cost of a page.
+// learn averages the cost of a page over the last pages that moved. Small
+// calls weigh little: most of their time is the call's own.
 func (r *run) learn(pages int, took time.Duration) {
-	each := took.Seconds() / float64(pages)
-	if r.cost == 0 {
-		r.cost = each
-		return
-	}
-	r.cost += (each - r.cost) * -math.Expm1(-float64(pages)/costMemory)
+	keep := math.Exp(-float64(pages) / costMemory)
+	r.costTime = r.costTime*keep + took.Seconds()
+	r.costPages = r.costPages*keep + float64(pages)
 }
 
 // landed counts a unit that has moved.

@@ -716,8 +716,15 @@ func (p *process) clearable(to []pagetable.Range, r *region) []pagetable.Range {
 		return 1
 	})
 	for ; i < len(p.runs) && p.runs[i].Start < a+policy.RegionSize; i++ {
-		if p.runs[i].Class == 0 {
-			to = append(to, pagetable.Range{Start: max(a, p.runs[i].Start), End: min(a+policy.RegionSize, p.runs[i].End)})
+		if p.runs[i].Class != 0 {
+			continue
+		}
+		part := pagetable.Range{Start: max(a, p.runs[i].Start), End: min(a+policy.RegionSize, p.runs[i].End)}
+		// Neighbours are cleared together: a range costs a flush of the TLBs.
+		if n := len(to); n > 0 && to[n-1].End == part.Start && part.End-to[n-1].Start <= pagetable.ClearBytes {
+			to[n-1].End = part.End
+		} else {
+			to = append(to, part)
 		}
 	}
 	return to

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"runtime"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -27,9 +28,10 @@ func (c *clock) Now() float64 { return time.Since(c.start).Seconds() }
 // CPU implements sampler.Clock.
 func (c *clock) CPU() float64 { return cpuSeconds(unix.CLOCK_PROCESS_CPUTIME_ID) - c.moving }
 
-// move runs f, whose CPU time is not sampling. The caller's goroutine must be
-// locked to its thread.
+// move runs f, whose CPU time is not sampling.
 func (c *clock) move(f func()) {
+	runtime.LockOSThread() // whose time is counted
+	defer runtime.UnlockOSThread()
 	before := cpuSeconds(unix.CLOCK_THREAD_CPUTIME_ID)
 	f()
 	c.moving += cpuSeconds(unix.CLOCK_THREAD_CPUTIME_ID) - before

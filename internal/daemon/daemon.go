@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"math"
-	"runtime"
 	"time"
 
 	"github.com/tierd/tierd/config"
@@ -58,8 +57,10 @@ type Options struct {
 const (
 	epochEvery = 500 * time.Millisecond
 	scanEvery  = 2 * time.Second
-	// moveSlice is how long the mover works before the sampler has its turn.
+	// moveSlice is how long the mover works before the sampler has its turn,
+	// and movePause how long it rests when the rate limit let nothing through.
 	moveSlice = 60 * time.Millisecond
+	movePause = 20 * time.Millisecond
 )
 
 // Daemon is the loop. Run must be called once.
@@ -84,6 +85,7 @@ type Daemon struct {
 	workloads []*workload
 
 	queue   []policy.Move
+	moveAt  time.Time // when the rate limit may let the next move through
 	planned map[plannedKey]float64
 	plan    *policy.Plan
 	planOf  []string // the workload of each process of the plan
@@ -185,10 +187,6 @@ func (d *Daemon) unavailable(err error) {
 
 // Run is the loop. It returns nil when ctx ends, and leaves nothing behind.
 func (d *Daemon) Run(ctx context.Context) error {
-	// CPU time is counted per thread, and a thread of its own keeps the
-	// sampler's windows punctual.
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
 	if err := d.open(); err != nil {
 		return err
 	}
@@ -218,9 +216,12 @@ func (d *Daemon) Run(ctx context.Context) error {
 			}
 			ready = true
 		}
-		if len(d.queue) > 0 {
+		if len(d.queue) > 0 && !now.Before(d.moveAt) {
 			d.move(ctx)
 			continue
+		}
+		if len(d.queue) > 0 && d.moveAt.Before(wake) {
+			wake = d.moveAt
 		}
 		if wake.After(epochAt) || wake.IsZero() {
 			wake = epochAt

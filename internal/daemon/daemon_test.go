@@ -113,6 +113,7 @@ func newWorld(t *testing.T, toml string, change func(*daemon.Options)) *world {
 		t.Fatal(err)
 	}
 	w.machine = migratetest.NewMachine(map[policy.NodeID]int{0: 60000, 1: 30000, 2: 300000})
+	w.machine.PageTime = 2 * time.Microsecond
 	w.process = w.machine.Spawn(pid)
 	mem := samplertest.NewMemory(&samplertest.Clock{}, regions, 2)
 	mem.ClearCost, mem.WalkCost = 0, 0

@@ -152,13 +152,18 @@ func (d *Daemon) move(ctx context.Context) {
 		if len(run) == 0 {
 			continue
 		}
-		rest := d.carry(ctx, m, run)
+		rest, progress := d.carry(ctx, m, run)
 		d.queue = append(rest, d.queue...)
+		if !progress {
+			d.moveAt = time.Now().Add(movePause)
+			return
+		}
 	}
 }
 
-// carry moves and counts, and returns the moves that time did not allow.
-func (d *Daemon) carry(ctx context.Context, m *member, run []policy.Move) (rest []policy.Move) {
+// carry moves and counts. It returns the moves that time did not allow, and
+// whether anything else became of any page.
+func (d *Daemon) carry(ctx context.Context, m *member, run []policy.Move) (rest []policy.Move, progress bool) {
 	mover := d.observing
 	if m.workload.enforce {
 		mover = d.enforcing
@@ -167,8 +172,11 @@ func (d *Daemon) carry(ctx context.Context, m *member, run []policy.Move) (rest 
 	d.clock.move(func() { outcomes = mover.Move(ctx, migrate.Target{Identity: m.life}, run) })
 	for i := range outcomes {
 		o, v := &outcomes[i], &run[i]
+		progress = progress || o.ByResult[migrate.Unattempted] < o.Pages
 		if o.ByResult[migrate.Unattempted] > 0 && o.Err == nil {
+			// Its turn comes again, and is counted then.
 			rest = append(rest, *v)
+			o.ByResult[migrate.Unattempted] = 0
 		}
 		d.count(m, v, o)
 		// What a query found on the target already is moved as well, as far as
@@ -182,7 +190,7 @@ func (d *Daemon) carry(ctx context.Context, m *member, run []policy.Move) (rest 
 			d.failed(m, o.Err)
 		}
 	}
-	return rest
+	return rest, progress
 }
 
 func (d *Daemon) count(m *member, v *policy.Move, o *migrate.Outcome) {

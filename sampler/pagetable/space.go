@@ -147,10 +147,14 @@ func (p *Space) Walk(addrs []uint64, visit func(i int, b *Block)) (int, error) {
 func (p *Space) ExecID() uint64 { return p.s.res.Exec }
 
 // A call of process_madvise stays short, so that nobody waits long for the
-// lock of the address space: newer kernels hold it for the whole call.
+// lock of the address space: newer kernels hold it for the whole call. Between
+// two calls there is a pause, because a reader that comes back at once takes
+// the lock again before the writer that waits for it has woken up.
 const (
 	clearVectors = 32
-	clearBytes   = 8 << 20
+	// ClearBytes is the most that one call clears.
+	ClearBytes = 8 << 20
+	clearPause = 50 * 1000 // ns
 )
 
 // iovec is the kernel's struct iovec for addresses of another process, which
@@ -163,9 +167,12 @@ type iovec struct{ base, len uint64 }
 // how many bytes were cleared.
 func (p *Space) Clear(ranges []Range) (uint64, error) {
 	var cleared uint64
-	for len(ranges) > 0 {
+	for first := true; len(ranges) > 0; first = false {
+		if !first {
+			_ = unix.Nanosleep(&unix.Timespec{Nsec: clearPause}, nil)
+		}
 		n, size := 0, uint64(0)
-		for n < len(ranges) && n < clearVectors && (n == 0 || size+ranges[n].End-ranges[n].Start <= clearBytes) {
+		for n < len(ranges) && n < clearVectors && (n == 0 || size+ranges[n].End-ranges[n].Start <= ClearBytes) {
 			p.iov[n] = iovec{ranges[n].Start, ranges[n].End - ranges[n].Start}
 			size += ranges[n].End - ranges[n].Start
 			n++
