@@ -3,6 +3,7 @@ package daemon
 import (
 	"runtime"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -16,7 +17,7 @@ type clock struct {
 
 func cpuSeconds(id int32) float64 {
 	var ts unix.Timespec
-	if err := unix.ClockGettime(id, &ts); err != nil {
+	if _, _, errno := unix.RawSyscall(unix.SYS_CLOCK_GETTIME, uintptr(id), uintptr(unsafe.Pointer(&ts)), 0); errno != 0 {
 		return 0
 	}
 	return float64(ts.Nano()) * 1e-9

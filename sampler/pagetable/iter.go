@@ -1,7 +1,6 @@
 package pagetable
 
 import (
-	"errors"
 	"fmt"
 	"runtime"
 	"unsafe"
@@ -18,9 +17,20 @@ const (
 	bpfTraceIter  = 28
 )
 
+// brief makes a system call that ends within about a millisecond, without
+// telling the Go scheduler: for each call of more than 20 µs that it knows of,
+// its monitor thread wakes up some fifty times, which costs more than sampling
+// itself. The price is that a garbage collection may have to wait for the call.
+//
+//go:uintptrescapes
+func brief(trap, a, b, c, d, e uintptr) (uintptr, unix.Errno) {
+	r, _, errno := unix.RawSyscall6(trap, a, b, c, d, e, 0)
+	return r, errno
+}
+
 func bpf(cmd int, attr unsafe.Pointer, size uintptr) (int, error) {
 	for {
-		fd, _, errno := unix.Syscall(unix.SYS_BPF, uintptr(cmd), uintptr(attr), size)
+		fd, errno := brief(unix.SYS_BPF, uintptr(cmd), uintptr(attr), size, 0, 0)
 		switch errno {
 		case 0:
 			return int(fd), nil
@@ -54,14 +64,14 @@ func runIter(link int, buf []byte, write func([]byte)) error {
 	if err != nil {
 		return fmt.Errorf("bpf iterator: %w", err)
 	}
-	defer unix.Close(fd)
+	defer brief(unix.SYS_CLOSE, uintptr(fd), 0, 0, 0, 0)
 	for {
-		n, err := unix.Read(fd, buf)
+		n, errno := brief(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(&buf[0])), uintptr(len(buf)), 0, 0)
 		switch {
-		case errors.Is(err, unix.EINTR) || errors.Is(err, unix.EAGAIN):
+		case errno == unix.EINTR || errno == unix.EAGAIN:
 			continue
-		case err != nil:
-			return fmt.Errorf("bpf iterator: read: %w", err)
+		case errno != 0:
+			return fmt.Errorf("bpf iterator: read: %w", errno)
 		case n == 0:
 			return nil
 		}

@@ -169,7 +169,8 @@ func (p *Space) Clear(ranges []Range) (uint64, error) {
 	var cleared uint64
 	for first := true; len(ranges) > 0; first = false {
 		if !first {
-			_ = unix.Nanosleep(&unix.Timespec{Nsec: clearPause}, nil)
+			pause := unix.Timespec{Nsec: clearPause}
+			brief(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&pause)), 0, 0, 0, 0)
 		}
 		n, size := 0, uint64(0)
 		for n < len(ranges) && n < clearVectors && (n == 0 || size+ranges[n].End-ranges[n].Start <= ClearBytes) {
@@ -177,7 +178,7 @@ func (p *Space) Clear(ranges []Range) (uint64, error) {
 			size += ranges[n].End - ranges[n].Start
 			n++
 		}
-		r, _, errno := unix.Syscall6(unix.SYS_PROCESS_MADVISE, uintptr(p.pidfd), uintptr(unsafe.Pointer(&p.iov[0])), uintptr(n), unix.MADV_COLD, 0, 0)
+		r, errno := brief(unix.SYS_PROCESS_MADVISE, uintptr(p.pidfd), uintptr(unsafe.Pointer(&p.iov[0])), uintptr(n), unix.MADV_COLD, 0)
 		switch errno {
 		case 0:
 			cleared += uint64(r)
