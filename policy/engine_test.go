@@ -84,6 +84,7 @@ func also(slot Slot, n uint16) func(*Region) {
 
 func params() Params {
 	p := DefaultParams()
+	p.EvidenceFill = 2
 	p.Budget = 1 << 40
 	return p
 }

@@ -136,7 +136,7 @@ func DefaultParams() Params {
 		Separation:       2.5,
 		Payback:          1.5,
 		Cooldown:         10,
-		EvidenceFill:     2,
+		EvidenceFill:     3,
 		EvidenceExchange: 3,
 		HorizonMin:       10,
 		HorizonMax:       60,

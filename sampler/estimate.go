@@ -14,9 +14,18 @@ const (
 	// floor is the least variance of one sample's ln(rate): windows jitter and
 	// accesses come in bursts, whatever the number of pages.
 	floor = 0.05 * 0.05
+	// jitter is the time in seconds by which the part of a window in which the
+	// process really ran may differ from the window: it may have waited for a
+	// processor.
+	jitter = 0.008
 	// surprise is how many standard deviations a sample may be off before the
 	// region counts as changed and its history is dropped.
 	surprise = 4
+	// changeLog is the difference of ln(rate) from which on a region has changed:
+	// a factor of four.
+	changeLog = 1.386
+	// impossible is ln of a probability that is not believed.
+	impossible = -4.6
 	// unknownVar is the variance of a rate of which nothing is known.
 	unknownVar = 25
 )
@@ -38,8 +47,12 @@ func direct(n, k int, w float64) estimate {
 	x := -math.Log1p(-p)
 	// The Fisher information about ln(rate) of n pages.
 	info := float64(n) * x * x * (1 - p) / p
-	return estimate{clampLog(x / w), float32(1/info + floor)}
+	return estimate{clampLog(x / w), float32(min(1/info+noiseOf(w), unknownVar-1))}
 }
+
+// noiseOf is the variance of ln(rate) that a window has whatever the number
+// of pages.
+func noiseOf(w float64) float64 { return floor + jitter*jitter/(w*w) }
 
 func clampLog(rate float64) float32 {
 	return float32(math.Log(min(max(rate, minRate), maxRate)))
@@ -47,8 +60,8 @@ func clampLog(rate float64) float32 {
 
 // add joins a sample to the estimate (an extended Kalman step on ln(rate)):
 // k of n pages were accessed in a window of w seconds, dt seconds after the
-// last sample. It reports whether the sample contradicts the estimate, which
-// then starts anew from the sample.
+// last sample. If the sample contradicts the estimate, that starts anew from
+// the sample; add reports whether the rate has become another one by far.
 //
 // A window in which every page, or none, would be accessed at the estimated
 // rate says little, and is given little weight by the slope of the curve.
@@ -64,13 +77,21 @@ func (e *estimate) add(n, k int, w, dt float64) (changed bool) {
 	slope := x * math.Exp(-x)
 	nn := float64(n)
 	pc := min(max(p, 0.5/(nn+1)), (nn+0.5)/(nn+1))
-	noise := pc*(1-pc)/nn + slope*slope*floor
+	noise := pc*(1-pc)/nn + slope*slope*noiseOf(w)
 	miss := float64(k)/nn - p
 	// One page that differs in a region of many is no change of the region.
 	expected := slope*slope*v + noise + 1/(nn*nn)
 	if miss*miss > surprise*surprise*expected {
+		// A whole program that runs somewhat faster or slower is no change.
+		changed = math.Abs(float64(d.log-e.log)) > changeLog
 		*e = d
-		return true
+		return changed
+	}
+	if k == n && d.log > e.log && nn*math.Log(pc) < impossible {
+		// All were accessed, which they hardly would be at the estimated rate:
+		// the rate is at least what the sample alone says.
+		e.log, e.vari = d.log, max(e.vari, d.vari)
+		return false
 	}
 	gain := v * slope / (slope*slope*v + noise)
 	e.log = clampLog(math.Exp(float64(e.log) + min(max(gain*miss, -2), 2)))

@@ -39,6 +39,33 @@ type region struct {
 	// evidence and flags are as in policy.Region.
 	evidence, flags uint8
 	key             key
+	turn            uint8 // counts samples
+}
+
+// Most samples look at a slice of a region only: the cost of clearing grows
+// with the pages, and what can be learnt grows more slowly.
+const (
+	slicePieces = 4
+	sliceCount  = policy.PiecesPerRegion / slicePieces
+	// wholeEvery is how often a sample looks at the whole region, to see
+	// whether it has become hot only in parts.
+	wholeEvery = 16
+	wholeTurn  = 3
+	// The dispersion, averaged, is 1 give or take 0.12 where the parts are
+	// alike. Beyond evenSkew a region is looked at as a whole, beyond
+	// partialSkew piece by piece, until it is back at alikeSkew.
+	evenSkew, partialSkew, alikeSkew = 1.35, 1.6, 1.15
+)
+
+// share is the mask of the pieces that the next sample looks at. A huge page
+// has one accessed bit and must not be split; a region whose parts differ is
+// looked at as a whole.
+func (r *region) share() uint32 {
+	if r.flags&policy.Huge != 0 || r.movable != policy.AllPieces || r.skew > evenSkew || r.turn%wholeEvery == wholeTurn {
+		return r.movable
+	}
+	// 5 and 8 have no common factor: all slices have their turn.
+	return (1<<slicePieces - 1) << (int(r.turn) * 5 % sliceCount * slicePieces)
 }
 
 func (r *region) addr() uint64 { return uint64(r.block) * policy.RegionSize }
@@ -135,6 +162,7 @@ type sample struct {
 	window   float64 // seconds
 	boundary float64 // accesses per second and page; 0: none
 	now      tick
+	pieces   uint32 // what was cleared
 }
 
 // hot tells whether a count is above what the boundary's rate would give.
@@ -145,12 +173,12 @@ func (s sample) hot(n, k int) uint8 {
 	return 0
 }
 
-// counts returns the present and the accessed pages that count.
-func (r *region) counts(b *pagetable.Block) (n, k int) {
-	if r.movable == policy.AllPieces {
+// counts returns the present and the accessed pages of some pieces.
+func counts(b *pagetable.Block, pieces uint32) (n, k int) {
+	if pieces == policy.AllPieces {
 		return int(b.PresentPages), int(b.YoungPages)
 	}
-	mask := pageMask(r.movable)
+	mask := pageMask(pieces)
 	for i := range mask {
 		n += bits.OnesCount64(b.Present[i] & mask[i])
 		k += bits.OnesCount64(b.Present[i] & b.Young[i] & mask[i])
@@ -163,7 +191,7 @@ var hugeLog = float32(math.Log(policy.PagesPerRegion))
 
 // update joins a sample to the region and reports whether its rate changed.
 func (r *region) update(b *pagetable.Block, s sample) bool {
-	n, k := r.counts(b)
+	n, k := counts(b, s.pieces)
 	if n == 0 {
 		return false
 	}
@@ -187,8 +215,12 @@ func (r *region) update(b *pagetable.Block, s sample) bool {
 	r.est.log += shift
 	changed := r.est.add(n, k, s.window, dt)
 	r.est.log -= shift
+	r.turn++
 	if changed {
 		r.changed = s.now
+		if !first {
+			r.turn = wholeTurn
+		}
 	}
 	r.flags &^= policy.Unseen
 	r.seen = s.now
@@ -232,6 +264,9 @@ func pieceCounts(b *pagetable.Block, piece int) (n, k int) {
 func updateDetail(d *policy.Detail, b *pagetable.Block, movable uint32, s sample, dt float64) {
 	for i := range d {
 		p := &d[i]
+		if (s.pieces|^movable)>>i&1 == 0 {
+			continue
+		}
 		n, k := pieceCounts(b, i)
 		if movable>>i&1 == 0 {
 			n = 0

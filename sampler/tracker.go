@@ -53,6 +53,7 @@ const BurstSeconds = 20
 
 const (
 	minWindow     = 0.010
+	minRung       = 0.040
 	maxWindow     = 2.0  // of base pages: a region has hundreds of bits
 	maxHugeWindow = 10.0 // of huge pages: a region has one
 	firstWindow   = 0.100
@@ -70,6 +71,9 @@ const (
 	scarceSeconds = 2.0
 	// enoughEvidence is how many hot samples of the last eight leave no doubt.
 	enoughEvidence = 3
+	// doubtRung is the rung of doubtful regions: how hot they are matters, not
+	// whether they are above the boundary.
+	doubtRung = 2
 	// maxDoubtful bounds the regions that wait for another sample.
 	maxDoubtful = 1024
 	// soonSeconds is what a timer may round off: so much ahead of time is due.
@@ -138,7 +142,8 @@ type lap struct {
 type batch struct {
 	p        *process
 	blocks   []uint32
-	from, to float64 // when clearing began and ended
+	pieces   []uint32 // of each block, what was cleared
+	from, to float64  // when clearing began and ended
 	due      float64
 	boundary float64
 }
@@ -489,7 +494,7 @@ func (t *Tracker) look(p *process, now float64) {
 			p.regions[ri].place(b)
 			return
 		}
-		r := region{block: uint32(a / policy.RegionSize), est: estimate{vari: unknownVar}, detail: noDetail, changed: ticks(now), flags: policy.Unseen}
+		r := region{block: uint32(a / policy.RegionSize), est: estimate{vari: unknownVar}, detail: noDetail, skew: 1, changed: ticks(now), flags: policy.Unseen}
 		first, _ := slices.BinarySearchFunc(p.runs, a, func(r pagetable.Run, a uint64) int {
 			if r.End <= a {
 				return -1
@@ -578,7 +583,9 @@ func (t *Tracker) window(k key, huge bool) float64 {
 	}
 	w = min(max(w, minWindow), longest)
 	t.stats.Windows[k.boundary()] = w
-	return max(w/math.Pow(ladder, float64(k.rung())), minWindow)
+	// Rungs end where the rate is beyond doubt, and windows would be so short
+	// that they miss a process that waits for a processor.
+	return max(w/math.Pow(ladder, float64(k.rung())), min(w, minRung))
 }
 
 // clear begins a batch of a process; false means that none is due.
@@ -612,7 +619,8 @@ func (t *Tracker) confirm(p *process) bool {
 		if i, found := slices.BinarySearchFunc(p.regions, block, byBlock); found && p.regions[i].sampleable() {
 			r := &p.regions[i]
 			if len(b.blocks) == 0 {
-				huge, k = r.flags&policy.Huge != 0, r.key
+				huge = r.flags&policy.Huge != 0
+				k = key(r.key.boundary()*rungs + doubtRung)
 			}
 			if huge == (r.flags&policy.Huge != 0) {
 				t.join(p, b, r)
@@ -671,6 +679,7 @@ func (t *Tracker) join(p *process, b *batch, r *region) {
 	}
 	r.flags |= inFlight
 	b.blocks = append(b.blocks, r.block)
+	b.pieces = append(b.pieces, r.share())
 	t.ranges = p.clearable(t.ranges, r)
 }
 
@@ -699,27 +708,31 @@ func (t *Tracker) newBatch() *batch {
 	if n := len(t.spare); n > 0 {
 		b := t.spare[n-1]
 		t.spare = t.spare[:n-1]
-		b.blocks = b.blocks[:0]
+		b.blocks, b.pieces = b.blocks[:0], b.pieces[:0]
 		return b
 	}
-	return &batch{blocks: make([]uint32, 0, batchRegions)}
+	return &batch{blocks: make([]uint32, 0, batchRegions), pieces: make([]uint32, 0, batchRegions)}
 }
 
-// clearable adds the parts of a region that lie in mappings that allow
-// clearing.
+// clearable adds the parts of a region that the next sample looks at and that
+// lie in mappings that allow clearing.
 func (p *process) clearable(to []pagetable.Range, r *region) []pagetable.Range {
-	a := r.addr()
+	a, end := r.addr(), r.addr()+policy.RegionSize
+	if m := r.share(); m != r.movable {
+		a += uint64(bits.TrailingZeros32(m)) * policy.PieceSize
+		end = a + uint64(bits.OnesCount32(m))*policy.PieceSize
+	}
 	i, _ := slices.BinarySearchFunc(p.runs, a, func(r pagetable.Run, a uint64) int {
 		if r.End <= a {
 			return -1
 		}
 		return 1
 	})
-	for ; i < len(p.runs) && p.runs[i].Start < a+policy.RegionSize; i++ {
+	for ; i < len(p.runs) && p.runs[i].Start < end; i++ {
 		if p.runs[i].Class != 0 {
 			continue
 		}
-		part := pagetable.Range{Start: max(a, p.runs[i].Start), End: min(a+policy.RegionSize, p.runs[i].End)}
+		part := pagetable.Range{Start: max(a, p.runs[i].Start), End: min(end, p.runs[i].End)}
 		// Neighbours are cleared together: a range costs a flush of the TLBs.
 		if n := len(to); n > 0 && to[n-1].End == part.Start && part.End-to[n-1].Start <= pagetable.ClearBytes {
 			to[n-1].End = part.End
@@ -765,7 +778,7 @@ func (t *Tracker) read(b *batch) {
 			r.placed = [3]policy.SlotPages{} // dropped at the next listing
 			return
 		}
-		s := sample{window: max(now-b.from-clearing*float64(i), minWindow/2), boundary: b.boundary, now: ticks(now)}
+		s := sample{window: max(now-b.from-clearing*float64(i), minWindow/2), boundary: b.boundary, now: ticks(now), pieces: b.pieces[i]}
 		t.take(p, r, block, s)
 	})
 	t.check(p, err)
@@ -783,13 +796,13 @@ func (t *Tracker) take(p *process, r *region, b *pagetable.Block, s sample) {
 	if n := bits.OnesCount8(r.evidence); r.evidence&1 != 0 && n < enoughEvidence && len(p.doubtful) < maxDoubtful {
 		p.doubtful = append(p.doubtful, r.block)
 	}
-	if v, ok := dispersion(b); ok {
+	if v, ok := dispersion(b); ok && s.pieces == policy.AllPieces {
 		r.skew += 0.4 * (float32(v) - r.skew)
 	}
 	switch {
-	case r.detail == noDetail && r.skew > 2 && r.flags&policy.Huge == 0:
+	case r.detail == noDetail && r.skew > partialSkew && r.flags&policy.Huge == 0:
 		t.giveDetail(p, r)
-	case r.detail != noDetail && (r.skew < 1.2 || r.flags&policy.Huge != 0):
+	case r.detail != noDetail && (r.skew < alikeSkew || r.flags&policy.Huge != 0):
 		p.freeDetail(r)
 	}
 	if r.detail != noDetail {
