@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math"
 	"time"
@@ -78,6 +79,7 @@ type Daemon struct {
 
 	sources []status.Source
 	forced  string // why it observes although it was asked to enforce
+	rival   string // the same while somebody else moves pages
 
 	procs     map[int]*member
 	passed    map[int]passed
@@ -198,6 +200,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	for ready := false; ctx.Err() == nil; {
 		now := time.Now()
 		if !now.Before(scanAt) {
+			d.watchRival()
 			d.scan()
 			scanAt = now.Add(scanEvery)
 		}
@@ -275,9 +278,36 @@ func (d *Daemon) adopt(c *config.Config) {
 	clear(d.passed)
 }
 
+// reason says why tierd only observes although it may have been asked to
+// enforce; empty if nothing forces it to.
+func (d *Daemon) reason() string {
+	if d.forced != "" {
+		return d.forced
+	}
+	return d.rival
+}
+
+// watchRival notices when the kernel's NUMA balancing is switched on or off. It
+// moves pages towards the processors that touch them, out of memory that has
+// none: two movers would undo each other's work.
+func (d *Daemon) watchRival() {
+	rival := ""
+	if mode, err := d.o.Host.NumaBalancing(); err == nil && mode > 0 {
+		rival = fmt.Sprintf("the kernel's NUMA balancing moves pages, too (kernel.numa_balancing = %d); set it to 0 to let tierd move", mode)
+	}
+	if rival == d.rival {
+		return
+	}
+	d.rival = rival
+	d.o.Log.Info("second mover", "present", rival != "", "reason", rival)
+	d.drops[status.DropStopped] += uint64(len(d.queue))
+	d.queue = nil
+	d.setWorkloads()
+}
+
 // mode is what tierd does as a whole.
 func (d *Daemon) mode() string {
-	if d.forced == "" && d.cfg.Enforcing() {
+	if d.reason() == "" && d.cfg.Enforcing() {
 		return status.Enforce
 	}
 	return status.Observe

@@ -312,3 +312,29 @@ func TestExecIsNoticed(t *testing.T) {
 		}
 	})
 }
+
+// While the kernel's NUMA balancing is on, two movers would work against each
+// other.
+func TestSecondMover(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, enforce, nil)
+		defer w.end()
+		file := filepath.Join(w.root, "proc", "sys", "kernel", "numa_balancing")
+		if err := os.WriteFile(file, []byte("1\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2500 * time.Millisecond)
+		moves := w.machine.Moves
+		time.Sleep(10 * time.Second)
+		if s := w.board.Load(); w.machine.Moves != moves || s.Mode != status.Observe || !s.Forced {
+			t.Errorf("%d calls that move, mode %s, forced %v", w.machine.Moves-moves, s.Mode, s.Forced)
+		}
+		if err := os.WriteFile(file, []byte("0\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Second)
+		if hots, _ := w.onNode(1); hots != hot {
+			t.Errorf("%d of %d hot regions on node1", hots, hot)
+		}
+	})
+}

@@ -57,7 +57,7 @@ func (d *Daemon) setWorkloads() {
 		if w == nil {
 			w = &workload{name: c.Name}
 		}
-		w.enforce = c.Mode == config.ModeEnforce && d.forced == ""
+		w.enforce = c.Mode == config.ModeEnforce && d.reason() == ""
 		d.workloads = append(d.workloads, w)
 	}
 }

@@ -16,7 +16,7 @@ func (d *Daemon) publish(now time.Time, took time.Duration) {
 	s := &status.Status{
 		SchemaVersion: status.SchemaVersion,
 		Time:          now, Version: d.o.Version, PID: os.Getpid(),
-		Mode: d.mode(), ModeReason: d.forced, Forced: d.forced != "" && d.cfg.Enforcing(),
+		Mode: d.mode(), ModeReason: d.reason(), Forced: d.reason() != "" && d.cfg.Enforcing(),
 		StartedAt: d.started, UptimeSeconds: now.Sub(d.started).Seconds(),
 		Epoch:      status.Epoch{Number: d.epochs, Seconds: took.Seconds()},
 		Sources:    d.sources,
