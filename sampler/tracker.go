@@ -71,6 +71,9 @@ const (
 	scarceSeconds = 2.0
 	// enoughEvidence is how many hot samples of the last eight leave no doubt.
 	enoughEvidence = 3
+	// phaseShare is how many of the regions sampled lately must have changed for
+	// a phase change, and phaseSeconds the least time between two.
+	phaseShare, phaseSeconds = 0.05, 2.0
 	// doubtRung is the rung of doubtful regions: how hot they are matters, not
 	// whether they are above the boundary.
 	doubtRung = 2
@@ -810,14 +813,26 @@ func (t *Tracker) take(p *process, r *region, b *pagetable.Block, s sample) {
 	}
 }
 
-// phase notices that many regions changed at once.
+// phase notices that many regions changed at once. Then what was hot until
+// now is looked at first: it is what has to make room.
 func (t *Tracker) phase(now float64) {
 	if t.recent > 256 {
 		t.recent, t.recentChanged = t.recent/2, t.recentChanged/2
 	}
-	if t.recent > 64 && t.recentChanged > t.recent/5 {
-		t.burstUntil = now + BurstSeconds
+	if t.recent < 64 || t.recentChanged < t.recent*phaseShare {
+		return
 	}
+	if now > t.burstUntil-BurstSeconds+phaseSeconds {
+		for _, p := range t.procs {
+			for i := range p.regions {
+				r := &p.regions[i]
+				if r.key.rung() >= doubtRung && r.sampleable() && len(p.doubtful) < maxDoubtful {
+					p.doubtful = append(p.doubtful, r.block)
+				}
+			}
+		}
+	}
+	t.burstUntil = now + BurstSeconds
 }
 
 func (t *Tracker) giveDetail(p *process, r *region) {
