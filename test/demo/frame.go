@@ -238,7 +238,7 @@ func (v view) chart(s *story, rows int) []line {
 			end = from
 		}
 	}
-	return append(out, line{{bold, string(marks)}})
+	return append(out, line{{bold, strings.TrimRight(string(marks), " ")}})
 }
 
 // row tells the newest sample in one line, for what is no terminal.
