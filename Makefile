@@ -61,7 +61,7 @@ race:
 .PHONY: vmtest
 vmtest: deps
 	TIERD_VM_KERNEL="$(firstword $(subst $(comma), ,$(KERNEL)))" TIERD_VM_KERNELS="$(KERNEL)" TIERD_VM_LEVELS="$(LEVELS)" \
-		$(GO) test -tags vm -v -count=1 -timeout 60m ./test/vm/...
+		$(GO) test -tags vm -v -count=1 -p 1 -timeout 60m ./test/vm/... ./test/scenario/...
 comma := ,
 
 ## the same on each of KERNELS=6.1,6.12,7.3

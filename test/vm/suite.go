@@ -154,6 +154,9 @@ func testNames(file string) ([]string, error) {
 //
 // A package's tests run in a folder that holds its testdata.
 func (s *Suite) Run(ctx context.Context, m Machine, live io.Writer) ([]PackageResult, error) {
+	// Debian starts machines of several nodes with balancing, which moves the
+	// tests' pages; a test that wants it switches it on.
+	m.Append = strings.TrimSpace(m.Append + " numa_balancing=disable")
 	var programs []Program
 	var logs []*testLog
 	var running []int
