@@ -16,8 +16,8 @@ import (
 	"strings"
 )
 
-// debianArchive is the public archive, for hosts whose own sources name no Debian archive.
-const debianArchive = "http://deb.debian.org/debian"
+// archiveEnv names the Debian archive to use on a host whose own sources have none, such as Ubuntu's.
+const archiveEnv = "TIERD_VM_ARCHIVE"
 
 // debianKeyring verifies the archive where the host's sources name no other keyring.
 const debianKeyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
@@ -154,16 +154,19 @@ func hostSources(root string) ([]source, error) {
 	return out, nil
 }
 
-// archive picks the host's Debian archive, or the public one.
-func archive(sources []source) source {
+// archive picks the Debian archive that the host's own sources name, else that of the environment.
+func archive(sources []source) (source, error) {
 	for _, s := range sources {
 		path := strings.TrimRight(s.uri, "/")
 		if !strings.HasSuffix(path, "/debian") || slices.ContainsFunc(s.suites, func(x string) bool { return strings.Contains(x, "security") }) {
 			continue
 		}
-		return source{uri: path, signedBy: cmp.Or(s.signedBy, debianKeyring), trusted: s.trusted}
+		return source{uri: path, signedBy: cmp.Or(s.signedBy, debianKeyring), trusted: s.trusted}, nil
 	}
-	return source{uri: debianArchive, signedBy: debianKeyring}
+	if uri := os.Getenv(archiveEnv); uri != "" {
+		return source{uri: strings.TrimRight(uri, "/"), signedBy: debianKeyring}, nil
+	}
+	return source{}, fmt.Errorf("apt's sources name no Debian archive: set %s to the address of one, or TIERD_VM_KERNEL to a kernel image", archiveEnv)
 }
 
 // fetch downloads the newest kernel of the version into dir and returns the image's path and the package's name.
@@ -177,7 +180,10 @@ func fetch(ctx context.Context, dir, version string) (image, name string, err er
 	if err != nil {
 		return "", "", err
 	}
-	from := archive(sources)
+	from, err := archive(sources)
+	if err != nil {
+		return "", "", err
+	}
 	if _, err := os.Stat(from.signedBy); err != nil && !from.trusted {
 		return "", "", fmt.Errorf("keyring %s is missing: install debian-archive-keyring", from.signedBy)
 	}

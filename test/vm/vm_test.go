@@ -208,8 +208,16 @@ func TestHostSourcesAndArchive(t *testing.T) {
 		t.Fatal(err)
 	}
 	sources, err := hostSources(root)
-	if got := archive(sources); err != nil || got.uri != debianArchive || got.signedBy != debianKeyring {
-		t.Errorf("no sources: %v, %v", got, err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv(archiveEnv, "")
+	if got, err := archive(sources); err == nil {
+		t.Errorf("no sources: %v", got)
+	}
+	t.Setenv(archiveEnv, "http://env.example/debian/")
+	if got, err := archive(sources); err != nil || got.uri != "http://env.example/debian" || got.signedBy != debianKeyring {
+		t.Errorf("no sources, but the environment's: %v, %v", got, err)
 	}
 	for name, content := range map[string]string{
 		"sources.list":               "deb http://ubuntu.example/ubuntu noble main\ndeb http://s.example/debian bookworm-security main\n",
@@ -221,7 +229,7 @@ func TestHostSourcesAndArchive(t *testing.T) {
 		}
 	}
 	sources, err = hostSources(root)
-	if got := archive(sources); err != nil || got.uri != "http://mirror.example/debian" || got.signedBy != debianKeyring {
+	if got, err := archive(sources); err != nil || got.uri != "http://mirror.example/debian" || got.signedBy != debianKeyring {
 		t.Errorf("archive %v, %v", got, err)
 	}
 }
