@@ -193,6 +193,8 @@ var hugeLog = float32(math.Log(policy.PagesPerRegion))
 func (r *region) update(b *pagetable.Block, s sample) bool {
 	n, k := counts(b, s.pieces)
 	if n == 0 {
+		r.turn++ // the next slice may have pages
+		r.place(b)
 		return false
 	}
 	if huge := b.Kind == pagetable.KindLeaf; huge != (r.flags&policy.Huge != 0) {

@@ -41,7 +41,7 @@ type Clock interface {
 // Options of a Tracker.
 type Options struct {
 	// Budget and Burst are shares of one core. Burst holds for BurstSeconds
-	// after a process was added or many regions changed at once.
+	// after a process was first sampled or many regions changed at once.
 	Budget, Burst float64
 	// DetailBytes bounds the memory for regions that are hot only in parts.
 	DetailBytes int
@@ -130,6 +130,7 @@ type process struct {
 	key             int // the key that had the last turn
 	// doubtful are blocks that look hot and need another sample to be sure.
 	doubtful []uint32
+	sampled  bool // at least once
 	err      error
 }
 
@@ -146,7 +147,8 @@ type batch struct {
 	p        *process
 	blocks   []uint32
 	pieces   []uint32 // of each block, what was cleared
-	from, to float64  // when clearing began and ended
+	exec     uint64
+	from, to float64 // when clearing began and ended
 	due      float64
 	boundary float64
 }
@@ -194,8 +196,10 @@ func New(o Options) *Tracker {
 	return t
 }
 
-// SetBudget changes the budget.
-func (t *Tracker) SetBudget(budget, burst float64) { t.o.Budget, t.o.Burst = budget, burst }
+// SetBudget changes the budgets of CPU time and of memory for details.
+func (t *Tracker) SetBudget(budget, burst float64, detailBytes int) {
+	t.o.Budget, t.o.Burst, t.o.DetailBytes = budget, burst, detailBytes
+}
 
 // SetBoundaries tells the rates between the tiers, fastest first; 0 is
 // unknown. The next windows are chosen by them.
@@ -219,7 +223,6 @@ func (t *Tracker) SetBoundaries(rates []float32) {
 // Add begins to track a process. The Space becomes the tracker's.
 func (t *Tracker) Add(id policy.ProcessID, workload string, enforce bool, s Space) {
 	t.procs = append(t.procs, &process{id: id, workload: workload, enforce: enforce, space: s})
-	t.burstUntil = t.o.Clock.Now() + BurstSeconds
 }
 
 // Remove forgets a process.
@@ -692,7 +695,7 @@ func (t *Tracker) begin(p *process, b *batch, k key, huge bool) bool {
 		t.spare = append(t.spare, b)
 		return false
 	}
-	b.p, b.boundary = p, t.boundaries[k.boundary()]
+	b.p, b.exec, b.boundary = p, p.exec, t.boundaries[k.boundary()]
 	b.from = t.o.Clock.Now()
 	cleared, err := p.space.Clear(t.ranges)
 	b.to = t.o.Clock.Now()
@@ -748,9 +751,9 @@ func (p *process) clearable(to []pagetable.Range, r *region) []pagetable.Range {
 
 // read ends the windows of a batch.
 func (t *Tracker) read(b *batch) {
-	defer func() { t.spare = append(t.spare, b) }()
 	p := b.p
-	if p.space == nil || p.err != nil {
+	defer func() { b.p = nil; t.spare = append(t.spare, b) }()
+	if p.space == nil || p.err != nil || b.exec != p.exec {
 		return
 	}
 	t.addrs = t.addrs[:0]
@@ -785,6 +788,11 @@ func (t *Tracker) read(b *batch) {
 		t.take(p, r, block, s)
 	})
 	t.check(p, err)
+	if p.err == nil && !p.sampled {
+		// Not earlier: a process that cannot be sampled is tried again and again.
+		p.sampled = true
+		t.burstUntil = max(t.burstUntil, now+BurstSeconds)
+	}
 	t.phase(now)
 }
 
@@ -792,15 +800,18 @@ func (t *Tracker) take(p *process, r *region, b *pagetable.Block, s sample) {
 	t.stats.Samples++
 	dt := r.seen.since(s.now)
 	t.recent++
+	seen, _ := counts(b, s.pieces)
 	if r.update(b, s) {
 		t.recentChanged++
 	}
 	r.key = t.keyOf(r)
-	if n := bits.OnesCount8(r.evidence); r.evidence&1 != 0 && n < enoughEvidence && len(p.doubtful) < maxDoubtful {
+	if n := bits.OnesCount8(r.evidence); seen > 0 && r.evidence&1 != 0 && n < enoughEvidence && len(p.doubtful) < maxDoubtful {
 		p.doubtful = append(p.doubtful, r.block)
 	}
 	if v, ok := dispersion(b); ok && s.pieces == policy.AllPieces {
 		r.skew += 0.4 * (float32(v) - r.skew)
+	} else if s.pieces == policy.AllPieces && b.Kind == pagetable.KindTable && b.YoungPages < 4 {
+		r.skew += 0.1 * (1 - r.skew) // nothing to tell apart: let it fade
 	}
 	switch {
 	case r.detail == noDetail && r.skew > partialSkew && r.flags&policy.Huge == 0:
@@ -841,13 +852,19 @@ func (t *Tracker) giveDetail(p *process, r *region) {
 		p.details[r.detail] = policy.Detail{}
 		return
 	}
-	held := 0
-	for _, p := range t.procs {
-		held += cap(p.details)
-	}
-	if (held+1)*int(unsafe.Sizeof(policy.Detail{})) > t.o.DetailBytes {
-		t.stats.DetailsRefused++
-		return
+	if len(p.details) == cap(p.details) {
+		held := 0
+		for _, p := range t.procs {
+			held += cap(p.details)
+		}
+		room := t.o.DetailBytes/int(unsafe.Sizeof(policy.Detail{})) - held
+		if room <= 0 {
+			t.stats.DetailsRefused++
+			return
+		}
+		grown := make([]policy.Detail, len(p.details), cap(p.details)+min(room, max(16, cap(p.details)/2)))
+		copy(grown, p.details)
+		p.details = grown
 	}
 	r.detail = int32(len(p.details))
 	p.details = append(p.details, policy.Detail{})

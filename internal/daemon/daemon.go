@@ -131,7 +131,7 @@ func (p pageTables) Attach(l Life) (sampler.Space, error) {
 
 // open prepares everything that needs rights or may fail. A source that is
 // not available is no error: tierd then observes what it can.
-func (d *Daemon) open() error {
+func (d *Daemon) open() {
 	d.nodes = newNodes(d.o.Host, d.o.Machine)
 	d.nodes.reserves(d.cfg)
 	if err := d.nodes.refresh(); err != nil {
@@ -173,7 +173,6 @@ func (d *Daemon) open() error {
 		})
 	}
 	d.setWorkloads()
-	return nil
 }
 
 func (d *Daemon) unavailable(err error) {
@@ -189,15 +188,19 @@ func (d *Daemon) unavailable(err error) {
 
 // Run is the loop. It returns nil when ctx ends, and leaves nothing behind.
 func (d *Daemon) Run(ctx context.Context) error {
-	if err := d.open(); err != nil {
-		return err
-	}
+	d.open()
 	defer d.close()
 
 	var epochAt, scanAt time.Time
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for ready := false; ctx.Err() == nil; {
+		select {
+		case c := <-d.reload: // also while there is always something to move
+			d.adopt(c)
+			scanAt = time.Time{}
+		default:
+		}
 		now := time.Now()
 		if !now.Before(scanAt) {
 			d.watchRival()
@@ -266,7 +269,7 @@ func (d *Daemon) adopt(c *config.Config) {
 		e.SetBatchLatency(c.Migrate.BatchLatency.Std())
 	}
 	if d.tracker != nil {
-		d.tracker.SetBudget(c.Sampler.CPUBudget.Fraction(), c.Sampler.BurstBudget.Fraction())
+		d.tracker.SetBudget(c.Sampler.CPUBudget.Fraction(), c.Sampler.BurstBudget.Fraction(), int(c.Sampler.DetailMemory))
 	}
 	d.drops[status.DropStopped] += uint64(len(d.queue))
 	d.queue = nil

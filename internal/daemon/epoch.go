@@ -137,9 +137,6 @@ func (d *Daemon) move(ctx context.Context) {
 			d.drops[status.DropGone] += uint64(n)
 			continue
 		}
-		if !m.workload.enforce {
-			run = d.unplanned(run)
-		}
 		for i := 0; i < len(run); {
 			run[i].Pieces &= d.tracker.Movable(run[i].ID, run[i].Addr)
 			if run[i].Pieces == 0 {
@@ -148,6 +145,9 @@ func (d *Daemon) move(ctx context.Context) {
 				continue
 			}
 			i++
+		}
+		if !m.workload.enforce {
+			run = d.unplanned(run)
 		}
 		if len(run) == 0 {
 			continue
@@ -176,6 +176,7 @@ func (d *Daemon) carry(ctx context.Context, m *member, run []policy.Move) (rest 
 		if o.ByResult[migrate.Unattempted] > 0 && o.Err == nil {
 			// Its turn comes again, and is counted then.
 			rest = append(rest, *v)
+			delete(d.planned, plannedKey{v.ID, v.Addr, v.Pieces, v.From, v.To})
 			o.ByResult[migrate.Unattempted] = 0
 		}
 		d.count(m, v, o)

@@ -55,7 +55,6 @@ func (d *Daemon) stats() sampler.Stats {
 func (d *Daemon) dropped() map[status.Drop]uint64 {
 	st := d.stats()
 	all := maps.Clone(d.drops)
-	all[status.DropExec] += st.Execs
 	all[status.DropMappings] += st.Truncated
 	all[status.DropDetail] += st.DetailsRefused
 	all[status.DropSample] += st.Torn + st.Unreadable

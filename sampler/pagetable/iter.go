@@ -17,8 +17,9 @@ const (
 	bpfTraceIter  = 28
 )
 
-// brief makes a system call that ends within about a millisecond, without
-// telling the Go scheduler: for each call of more than 20 µs that it knows of,
+// brief makes a system call that normally ends within about a millisecond
+// (clearing may wait for the lock of the address space), without telling the
+// Go scheduler: for each call of more than 20 µs that it knows of,
 // its monitor thread wakes up some fifty times, which costs more than sampling
 // itself. The price is that a garbage collection may have to wait for the call.
 //
@@ -43,22 +44,27 @@ func bpf(cmd int, attr unsafe.Pointer, size uintptr) (int, error) {
 
 // linkTask makes an iterator link that visits one thread only.
 func linkTask(prog, tid int) (int, error) {
-	info := struct{ tid, pid, pidfd, pad uint32 }{tid: uint32(tid)}
+	info := &struct{ tid, pid, pidfd, pad uint32 }{tid: uint32(tid)}
+	// Its address is hidden in a number: it must not move.
+	var pin runtime.Pinner
+	pin.Pin(info)
+	defer pin.Unpin()
 	attr := struct {
 		prog, target, attach, flags uint32
 		info                        uint64
 		infoLen, pad                uint32
-	}{prog: uint32(prog), attach: bpfTraceIter, info: uint64(uintptr(unsafe.Pointer(&info))), infoLen: uint32(unsafe.Sizeof(info))}
+	}{prog: uint32(prog), attach: bpfTraceIter, info: uint64(uintptr(unsafe.Pointer(info))), infoLen: uint32(unsafe.Sizeof(*info))}
 	fd, err := bpf(bpfLinkCreate, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
-	runtime.KeepAlive(&info)
 	if err != nil {
 		return -1, fmt.Errorf("bpf link: %w", err)
 	}
 	return fd, nil
 }
 
-// runIter runs a link's program once and passes on what it writes.
-func runIter(link int, buf []byte, write func([]byte)) error {
+// runIter runs a link's program once and passes on what it writes. mayWait is
+// for programs that are no brief call: a walk over mappings waits for the
+// process's lock.
+func runIter(link int, buf []byte, mayWait bool, write func([]byte)) error {
 	attr := struct{ link, flags uint32 }{link: uint32(link)}
 	fd, err := bpf(bpfIterCreate, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
 	if err != nil {
@@ -66,7 +72,13 @@ func runIter(link int, buf []byte, write func([]byte)) error {
 	}
 	defer brief(unix.SYS_CLOSE, uintptr(fd), 0, 0, 0, 0)
 	for {
-		n, errno := brief(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(&buf[0])), uintptr(len(buf)), 0, 0)
+		var n uintptr
+		var errno unix.Errno
+		if mayWait {
+			n, _, errno = unix.Syscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(&buf[0])), uintptr(len(buf)))
+		} else {
+			n, errno = brief(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(&buf[0])), uintptr(len(buf)), 0, 0)
+		}
 		switch {
 		case errno == unix.EINTR || errno == unix.EAGAIN:
 			continue

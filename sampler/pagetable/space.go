@@ -108,7 +108,7 @@ func (p *Space) Close() {
 
 func (p *Space) run() error {
 	p.s.res.Visited, p.s.res.Done = 0, 0
-	if err := runIter(p.walk, p.s.buf, nil); err != nil {
+	if err := runIter(p.walk, p.s.buf, false, nil); err != nil {
 		return err
 	}
 	if p.s.res.Visited < 2 {
@@ -207,8 +207,8 @@ func (p *Space) Clear(ranges []Range) (uint64, error) {
 }
 
 // Mappings lists the process's mappings in order of address, neighbours of
-// one class as one run. It takes the lock of the address space only between
-// mappings and gives way to who waits for it. policyMode is the mode of the
+// one class as one run. It holds the lock of the address space for reading and
+// gives way to who waits for it. policyMode is the mode of the
 // task's own memory policy, or -1.
 func (p *Space) Mappings(visit func(Run)) (vmas, policyMode int, err error) {
 	*p.s.last, *p.s.vmas, *p.s.policy = walkRun{}, 0, 0
@@ -219,7 +219,7 @@ func (p *Space) Mappings(visit func(Run)) (vmas, policyMode int, err error) {
 		}
 	}
 	size := int(unsafe.Sizeof(walkRun{}))
-	err = runIter(p.list, p.s.buf, func(b []byte) {
+	err = runIter(p.list, p.s.buf, true, func(b []byte) {
 		for ; len(b) >= size; b = b[size:] {
 			deliver((*walkRun)(unsafe.Pointer(&b[0])))
 		}
