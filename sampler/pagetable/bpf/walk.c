@@ -189,92 +189,41 @@ __attribute__((noinline)) int read_leaf(__u32 bi, __u64 addr)
 	return 0;
 }
 
-/* The granule of node_of that an entry's frame is in. */
-static __always_inline __u64 granule_of(__u64 e)
-{
-	return frame_of(e, req.phys_mask) >> (page_shift + granule_shift);
-}
-
-/* Counts a piece whose pages may be in several granules, page by page. */
-__attribute__((noinline)) int count_mixed(__u32 piece, __u32 bi)
-{
-	struct block *b = &res.block[bi & (MAX_BLOCKS - 1)];
-	__u32 first = NO_SLOT, mixed = 0, slot, j;
-	__u64 e, g;
-
-	piece &= 31;
-	for (j = 0; j < 16; j++) {
-		e = table[(piece * 16 + j) & 511];
-		if (!(e & present_mask) || (e & special_mask))
-			continue;
-		g = granule_of(e);
-		slot = g < NODE_GRANULES ? node_of[g] : NO_SLOT;
-		if (first == NO_SLOT)
-			first = slot;
-		mixed |= slot ^ first;
-		if (slot < MAX_SLOTS)
-			b->count[slot & (MAX_SLOTS - 1)]++;
-	}
-	b->slot[piece] = mixed ? NO_SLOT : first;
-	return 0;
-}
-
 /* Counts one piece of a table: 16 entries of 4 KiB, or one of 64 KiB. */
 __attribute__((noinline)) int read_piece(__u32 piece, __u32 bi)
 {
 	struct block *b = &res.block[bi & (MAX_BLOCKS - 1)];
-	/* Read once: each use of a volatile constant is a load. */
-	__u64 pm = present_mask, sm = special_mask, ym = young_mask;
 	__u32 per = page_shift == 16 ? 1 : 16, weight = page_shift == 16 ? 16 : 1;
-	__u64 young = 0, present = 0, e, first, mixed = 0, shift;
-	__u32 slot, np = 0, ny = 0, word, at;
-	const __u64 *entry;
-	int j;
+	__u64 young = 0, present = 0, e, bit;
+	__u32 first = NO_SLOT, mixed = 0, slot, np = 0, ny = 0, j;
 
 	piece &= 31;
-	entry = &table[piece * per];
-	first = entry[0];
-#pragma unroll
-	for (j = 0; j < 16; j++) {
-		if (j >= (int)per)
-			break;
-		e = entry[j];
-		if (!(e & pm) || (e & sm))
+	for (j = 0; j < per; j++) {
+		e = table[(piece * per + j) & 511];
+		if (!(e & present_mask) || (e & special_mask))
 			continue;
+		bit = !!(e & young_mask);
 		present |= 1ULL << j;
-		np++;
-		mixed |= e ^ first;
-		if (e & ym) {
-			young |= 1ULL << j;
-			ny++;
-		}
+		young |= bit << j;
+		np += weight;
+		ny += bit * weight;
+		slot = slot_of(frame_of(e, req.phys_mask));
+		if (first == NO_SLOT)
+			first = slot;
+		mixed |= slot ^ first;
+		if (slot < MAX_SLOTS)
+			b->count[slot & (MAX_SLOTS - 1)] += weight;
 	}
 	if (weight == 16) {
 		present = present ? 0xffff : 0;
 		young = young ? 0xffff : 0;
 	}
-	word = (piece >> 2) & 7;
-	at = (piece & 3) * 16;
-	b->present[word] |= present << at;
-	b->young[word] |= young << at;
-	b->present_pages += np * weight;
-	b->young_pages += ny * weight;
-	b->slot[piece] = NO_SLOT;
-	/* Read back, so that the verifier does not follow each count by itself. */
-	if (!((b->present[word] >> at) & 0xffff))
-		return 0;
-	/*
-	 * All frames in the granule of the first, and inverted or not like it. If the first entry is not
-	 * present it says nothing, and the pages are counted one by one.
-	 */
-	shift = page_shift + granule_shift;
-	if (!(first & pm) || ((mixed & req.phys_mask) >> shift) || (mixed & valid_mask))
-		return per == 16 ? count_mixed(piece, bi) : 0;
-	first = granule_of(first);
-	slot = first < NODE_GRANULES ? node_of[first] : NO_SLOT;
-	b->slot[piece] = slot;
-	if (slot < MAX_SLOTS)
-		b->count[slot & (MAX_SLOTS - 1)] += np * weight;
+	j = (piece & 3) * 16;
+	b->present[(piece >> 2) & 7] |= present << j;
+	b->young[(piece >> 2) & 7] |= young << j;
+	b->slot[piece] = mixed ? NO_SLOT : first;
+	b->present_pages += np;
+	b->young_pages += ny;
 	return 0;
 }
 
