@@ -384,6 +384,17 @@ func pieces(addr uint64, r pagetable.Range) uint32 {
 	return uint32(uint64(1)<<last - uint64(1)<<first)
 }
 
+// runAt is the index of the first run that ends after an address.
+func (p *process) runAt(addr uint64) int {
+	i, _ := slices.BinarySearchFunc(p.runs, addr, func(r pagetable.Run, a uint64) int {
+		if r.End <= a {
+			return -1
+		}
+		return 1
+	})
+	return i
+}
+
 // classify says what may be done with the pieces of the region at addr; runs
 // are those from the first that may overlap it. known is false when no
 // mapping overlaps it.
@@ -457,12 +468,7 @@ func (t *Tracker) look(p *process, now float64) {
 	t.addrs = t.addrs[:0]
 	at := p.scout
 	ri, _ := slices.BinarySearchFunc(p.regions, uint32(at/policy.RegionSize), byBlock)
-	i, _ := slices.BinarySearchFunc(p.runs, at, func(r pagetable.Run, a uint64) int {
-		if r.End <= a {
-			return -1
-		}
-		return 1
-	})
+	i := p.runAt(at)
 	for ; i < len(p.runs) && len(t.addrs) < scoutBlocks; i++ {
 		a := max(at, p.runs[i].Start) &^ (policy.RegionSize - 1)
 		for ; a < p.runs[i].End && len(t.addrs) < scoutBlocks; a += policy.RegionSize {
@@ -501,12 +507,7 @@ func (t *Tracker) look(p *process, now float64) {
 			return
 		}
 		r := region{block: uint32(a / policy.RegionSize), est: estimate{vari: unknownVar}, detail: noDetail, skew: 1, changed: ticks(now), flags: policy.Unseen}
-		first, _ := slices.BinarySearchFunc(p.runs, a, func(r pagetable.Run, a uint64) int {
-			if r.End <= a {
-				return -1
-			}
-			return 1
-		})
+		first := p.runAt(a)
 		movable, flags, known := p.classify(a, p.runs[first:])
 		r.movable, r.flags = movable, r.flags|flags
 		if r.place(b); known && r.Pages() > 0 {
@@ -728,12 +729,7 @@ func (p *process) clearable(to []pagetable.Range, r *region) []pagetable.Range {
 		a += uint64(bits.TrailingZeros32(m)) * policy.PieceSize
 		end = a + uint64(bits.OnesCount32(m))*policy.PieceSize
 	}
-	i, _ := slices.BinarySearchFunc(p.runs, a, func(r pagetable.Run, a uint64) int {
-		if r.End <= a {
-			return -1
-		}
-		return 1
-	})
+	i := p.runAt(a)
 	for ; i < len(p.runs) && p.runs[i].Start < end; i++ {
 		if p.runs[i].Class != 0 {
 			continue
