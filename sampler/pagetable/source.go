@@ -120,7 +120,8 @@ func load(f Format, ranges []PhysRange) (*Source, error) {
 		walkVarPageShift: uint32(f.PageShift), walkVarIndexBits: uint32(f.IndexBits),
 		walkVarPresentMask: f.Present, walkVarValidMask: f.Valid, walkVarInvertInvalid: invert,
 		walkVarLeafMask: f.LeafMask, walkVarLeafValue: f.LeafValue,
-		walkVarYoungMask: f.Young, walkVarSpecialMask: f.Special, walkVarGranuleShift: shift,
+		walkVarYoungMask: f.Young, walkVarYoungShift: uint32(bits.TrailingZeros64(f.Young)),
+		walkVarSpecialMask: f.Special, walkVarGranuleShift: shift,
 	} {
 		if err := spec.Variables[name].Set(v); err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)

@@ -106,6 +106,7 @@ const (
 	walkVarValidMask     = "valid_mask"
 	walkVarVmaTotal      = "vma_total"
 	walkVarYoungMask     = "young_mask"
+	walkVarYoungShift    = "young_shift"
 )
 
 // loadWalk returns the embedded CollectionSpec for walk.
@@ -186,6 +187,7 @@ type walkVariableSpecs struct {
 	ValidMask     *ebpf.VariableSpec `ebpf:"valid_mask"`
 	VmaTotal      *ebpf.VariableSpec `ebpf:"vma_total"`
 	YoungMask     *ebpf.VariableSpec `ebpf:"young_mask"`
+	YoungShift    *ebpf.VariableSpec `ebpf:"young_shift"`
 }
 
 // walkObjects contains all objects after they have been loaded into the kernel.
@@ -240,6 +242,7 @@ type walkVariables struct {
 	ValidMask     *ebpf.Variable `ebpf:"valid_mask"`
 	VmaTotal      *ebpf.Variable `ebpf:"vma_total"`
 	YoungMask     *ebpf.Variable `ebpf:"young_mask"`
+	YoungShift    *ebpf.Variable `ebpf:"young_shift"`
 }
 
 // walkPrograms contains all programs after they have been loaded into the kernel.
