@@ -18,9 +18,15 @@ func ticks(seconds float64) tick { return tick(seconds * ticksPerSecond) }
 
 func (t tick) since(now tick) float64 { return float64(now-t) / ticksPerSecond }
 
-// inFlight marks a region whose accessed bits were cleared and not yet read.
 // The lower bits of a region's flags are the policy's.
-const inFlight uint8 = 1 << 7
+const (
+	// inFlight marks a region whose accessed bits were cleared and not yet read.
+	inFlight uint8 = 1 << 7
+	// doubted marks a region whose last sample says that it has become another
+	// one. A process that waits for something looks like that, too: the next
+	// sample decides.
+	doubted uint8 = 1 << 6
+)
 
 const noDetail int32 = -1
 
@@ -32,10 +38,14 @@ type region struct {
 	movable uint32 // pieces that tierd may move
 	seen    tick   // last sample
 	changed tick   // last time the rate changed
-	moved   tick   // last move; 0: never
-	placed  [3]policy.SlotPages
-	skew    float32
-	detail  int32
+	// before and steady are ln(rate) and changed as they were before a change
+	// that is in doubt.
+	before float32
+	steady tick
+	moved  tick // last move; 0: never
+	placed [3]policy.SlotPages
+	skew   float32
+	detail int32
 	// evidence and flags are as in policy.Region.
 	evidence, flags uint8
 	key             key
@@ -55,6 +65,9 @@ const (
 	// alike. Beyond evenSkew a region is looked at as a whole, beyond
 	// partialSkew piece by piece, until it is back at alikeSkew.
 	evenSkew, partialSkew, alikeSkew = 1.35, 1.6, 1.15
+	// beyondDoubt is by how many standard deviations the dispersion of a slice
+	// is off; chi-squared has a long tail.
+	beyondDoubt = 8
 )
 
 // share is the mask of the pieces that the next sample looks at. A huge page
@@ -163,6 +176,7 @@ type sample struct {
 	boundary float64 // accesses per second and page; 0: none
 	now      tick
 	pieces   uint32 // what was cleared
+	biased   bool   // the pieces were chosen for being hot: they do not speak for the region
 }
 
 // hot tells whether a count is above what the boundary's rate would give.
@@ -214,14 +228,24 @@ func (r *region) update(b *pagetable.Block, s sample) bool {
 		dt = 0
 	}
 	first := r.flags&policy.Unseen != 0
+	before := r.est.log
 	r.est.log += shift
 	changed := r.est.add(n, k, s.window, dt)
 	r.est.log -= shift
 	r.turn++
+	if r.flags&doubted != 0 {
+		r.flags &^= doubted
+		if math.Abs(float64(r.est.log-r.before)) < changeLog/2 {
+			r.changed, changed = r.steady, false // as it was
+		}
+	} else {
+		r.before, r.steady = before, r.changed
+	}
 	if changed {
 		r.changed = s.now
 		if !first {
 			r.turn = wholeTurn
+			r.flags |= doubted
 		}
 	}
 	r.flags &^= policy.Unseen
@@ -230,30 +254,43 @@ func (r *region) update(b *pagetable.Block, s sample) bool {
 	return changed && !first
 }
 
-// dispersion says how unevenly the accesses of a block are spread over its
-// pieces: 1 is what chance gives, more is skew. ok is false when a saturated
-// window cannot tell.
-func dispersion(b *pagetable.Block) (value float64, ok bool) {
-	n, k := int(b.PresentPages), int(b.YoungPages)
+// dispersion says how unevenly the accesses of some pieces of a block are spread
+// over them: 1 is what chance gives, with the given degrees of freedom, more is
+// skew. There are none where a saturated window cannot tell.
+func dispersion(b *pagetable.Block, mask uint32) (value float64, degrees int) {
+	n, k := counts(b, mask)
 	if b.Kind != pagetable.KindTable || n < 2*policy.PagesPerPiece || k < 4 || n-k < 4 {
-		return 0, false
+		return 0, 0
 	}
 	p := float64(k) / float64(n)
 	var sum float64
-	pieces := 0
 	for i := range policy.PiecesPerRegion {
 		nj, kj := pieceCounts(b, i)
-		if nj == 0 {
+		if nj == 0 || mask>>i&1 == 0 {
 			continue
 		}
-		pieces++
+		degrees++
 		d := float64(kj) - float64(nj)*p
 		sum += d * d / (float64(nj) * p * (1 - p))
 	}
-	if pieces < 2 {
-		return 0, false
+	if degrees--; degrees < 1 {
+		return 0, 0
 	}
-	return sum / float64(pieces-1), true
+	return sum / float64(degrees), degrees
+}
+
+// disperse joins a sample's dispersion to the region's skew. A slice has too
+// few pieces for anything but a skew that is beyond doubt.
+func (r *region) disperse(b *pagetable.Block, s sample) {
+	v, degrees := dispersion(b, s.pieces)
+	switch {
+	case s.pieces == policy.AllPieces && degrees > 0:
+		r.skew += 0.4 * (float32(v) - r.skew)
+	case s.pieces == policy.AllPieces && b.Kind == pagetable.KindTable && b.YoungPages < 4:
+		r.skew += 0.1 * (1 - r.skew) // nothing to tell apart: let it fade
+	case degrees > 0 && (v-1)*math.Sqrt(float64(degrees)/2) > beyondDoubt:
+		r.skew = max(r.skew, min(float32(v), 2*partialSkew))
+	}
 }
 
 func pieceCounts(b *pagetable.Block, piece int) (n, k int) {
@@ -262,8 +299,9 @@ func pieceCounts(b *pagetable.Block, piece int) (n, k int) {
 	return bits.OnesCount16(present), bits.OnesCount16(present & uint16(b.Young[piece/4]>>at))
 }
 
-// updateDetail joins a sample to the pieces.
-func updateDetail(d *policy.Detail, b *pagetable.Block, movable uint32, s sample, dt float64) {
+// updateDetail joins a sample to the pieces, and returns how many of them
+// changed.
+func updateDetail(d *policy.Detail, b *pagetable.Block, movable uint32, s sample, dt float64) (changed int) {
 	for i := range d {
 		p := &d[i]
 		if (s.pieces|^movable)>>i&1 == 0 {
@@ -281,8 +319,29 @@ func updateDetail(d *policy.Detail, b *pagetable.Block, movable uint32, s sample
 		if p.Rate > 0 {
 			e = estimate{float32(math.Log(float64(p.Rate))), p.LogVar}
 		}
-		e.add(n, k, s.window, dt)
+		if e.add(n, k, s.window, dt) && p.Rate > 0 {
+			changed++
+		}
 		p.Rate, p.LogVar = float32(e.rate()), e.vari
 		p.Evidence = p.Evidence<<1 | s.hot(n, k)
 	}
+	return changed
+}
+
+// doubtfulPieces is the mask of the pieces that look hot, most probably are, and
+// need more samples as evidence.
+func doubtfulPieces(d *policy.Detail, boundary float64) (mask uint32) {
+	if boundary <= 0 {
+		return 0
+	}
+	for i := range d {
+		p := &d[i]
+		if p.Pages == 0 || p.Evidence&1 == 0 || bits.OnesCount8(p.Evidence) >= enoughEvidence {
+			continue
+		}
+		if above := math.Log(float64(p.Rate) / boundary); above > 0 && above*above > probable*probable*float64(p.LogVar) {
+			mask |= 1 << i
+		}
+	}
+	return mask
 }

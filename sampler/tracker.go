@@ -74,6 +74,13 @@ const (
 	// phaseShare is how many of the regions sampled lately must have changed for
 	// a phase change, and phaseSeconds the least time between two.
 	phaseShare, phaseSeconds = 0.05, 2.0
+	// probable is by how many standard deviations a piece must be hot to be worth
+	// samples of its own, and maxGroups how many groups of neighbours may be
+	// cleared one by one: each costs a flush of the TLBs.
+	probable, maxGroups = 1.5, 3
+	// changedPieces is how many pieces make a change of a region that is known
+	// piece by piece.
+	changedPieces = 2
 	// doubtRung is the rung of doubtful regions: how hot they are matters, not
 	// whether they are above the boundary.
 	doubtRung = 2
@@ -147,6 +154,7 @@ type batch struct {
 	p        *process
 	blocks   []uint32
 	pieces   []uint32 // of each block, what was cleared
+	biased   uint64   // a bit for each block: as in sample
 	exec     uint64
 	from, to float64 // when clearing began and ended
 	due      float64
@@ -177,7 +185,7 @@ type Tracker struct {
 	logs       []float64 // of the boundaries
 
 	tokens, lastNow, lastCPU float64
-	resting                  bool
+	restUntil                float64
 	burstUntil               float64
 	recent, recentChanged    float64 // samples lately, and those that changed
 	nextProc, turn           int
@@ -295,12 +303,14 @@ func (t *Tracker) Step() float64 {
 		if len(t.waiting) > 0 {
 			next = min(next, t.waiting[0].due)
 		}
-		// Once in debt, rest until there is enough for some work: to wake up for
-		// less would spend the budget on waking up.
-		b := t.budget(now)
-		t.resting = t.tokens <= 0 || t.resting && t.tokens < b*restSeconds
-		if t.resting {
-			return max(min(next, now+restSeconds-t.tokens/b), now+0.001)
+		// Once in debt, rest until there should be enough for some work: to wake
+		// up for less would spend the budget on waking up.
+		if now < t.restUntil {
+			return min(next, t.restUntil)
+		}
+		if t.tokens <= 0 {
+			t.restUntil = now + restSeconds - t.tokens/t.budget(now)
+			return min(next, t.restUntil)
 		}
 		if !t.work(now) {
 			return min(next, now+idleSeconds)
@@ -629,8 +639,18 @@ func (t *Tracker) confirm(p *process) bool {
 				huge = r.flags&policy.Huge != 0
 				k = key(r.key.boundary()*rungs + doubtRung)
 			}
-			if huge == (r.flags&policy.Huge != 0) {
-				t.join(p, b, r)
+			if huge != (r.flags&policy.Huge != 0) {
+				continue
+			}
+			mask, biased := r.share(), false
+			if r.detail != noDetail {
+				hot := doubtfulPieces(&p.details[r.detail], t.boundaries[k.boundary()])
+				if biased = bits.OnesCount32(hot&^(hot<<1)) <= maxGroups; biased {
+					mask &= hot
+				}
+			}
+			if mask != 0 {
+				t.join(p, b, r, mask, biased)
 			}
 		}
 	}
@@ -674,20 +694,23 @@ func (t *Tracker) clearKey(p *process, k key, now float64) bool {
 			l.next--
 			break
 		}
-		t.join(p, b, r)
+		t.join(p, b, r, r.share(), false)
 	}
 	return t.begin(p, b, k, huge)
 }
 
-// join adds a region to a batch.
-func (t *Tracker) join(p *process, b *batch, r *region) {
+// join adds pieces of a region to a batch.
+func (t *Tracker) join(p *process, b *batch, r *region, mask uint32, biased bool) {
 	if len(b.blocks) == 0 {
 		t.ranges = t.ranges[:0]
 	}
 	r.flags |= inFlight
+	if biased {
+		b.biased |= 1 << len(b.blocks)
+	}
 	b.blocks = append(b.blocks, r.block)
-	b.pieces = append(b.pieces, r.share())
-	t.ranges = p.clearable(t.ranges, r)
+	b.pieces = append(b.pieces, mask)
+	t.ranges = p.clearable(t.ranges, r.addr(), mask, r.movable)
 }
 
 // begin clears a batch and puts it on the list; false if it is empty.
@@ -715,22 +738,32 @@ func (t *Tracker) newBatch() *batch {
 	if n := len(t.spare); n > 0 {
 		b := t.spare[n-1]
 		t.spare = t.spare[:n-1]
-		b.blocks, b.pieces = b.blocks[:0], b.pieces[:0]
+		b.blocks, b.pieces, b.biased = b.blocks[:0], b.pieces[:0], 0
 		return b
 	}
 	return &batch{blocks: make([]uint32, 0, batchRegions), pieces: make([]uint32, 0, batchRegions)}
 }
 
 // clearable adds the parts of a region that the next sample looks at and that
-// lie in mappings that allow clearing.
-func (p *process) clearable(to []pagetable.Range, r *region) []pagetable.Range {
-	a, end := r.addr(), r.addr()+policy.RegionSize
-	if m := r.share(); m != r.movable {
-		a += uint64(bits.TrailingZeros32(m)) * policy.PieceSize
-		end = a + uint64(bits.OnesCount32(m))*policy.PieceSize
+// lie in mappings that allow clearing. mask is part of movable, the pieces that
+// tierd may move.
+func (p *process) clearable(to []pagetable.Range, addr uint64, mask, movable uint32) []pagetable.Range {
+	if mask == movable {
+		mask = policy.AllPieces // their mappings say where they are, to the page
 	}
-	i := p.runAt(a)
-	for ; i < len(p.runs) && p.runs[i].Start < end; i++ {
+	for mask != 0 {
+		first := bits.TrailingZeros32(mask)
+		n := bits.TrailingZeros32(^(mask >> first))
+		mask &^= uint32(1<<n-1) << first
+		a := addr + uint64(first)*policy.PieceSize
+		to = p.within(to, a, a+uint64(n)*policy.PieceSize)
+	}
+	return to
+}
+
+// within adds what lies from a to end in mappings that allow clearing.
+func (p *process) within(to []pagetable.Range, a, end uint64) []pagetable.Range {
+	for i := p.runAt(a); i < len(p.runs) && p.runs[i].Start < end; i++ {
 		if p.runs[i].Class != 0 {
 			continue
 		}
@@ -780,7 +813,7 @@ func (t *Tracker) read(b *batch) {
 			r.placed = [3]policy.SlotPages{} // dropped at the next listing
 			return
 		}
-		s := sample{window: max(now-b.from-clearing*float64(i), minWindow/2), boundary: b.boundary, now: ticks(now), pieces: b.pieces[i]}
+		s := sample{window: max(now-b.from-clearing*float64(i), minWindow/2), boundary: b.boundary, now: ticks(now), pieces: b.pieces[i], biased: b.biased>>i&1 != 0}
 		t.take(p, r, block, s)
 	})
 	t.check(p, err)
@@ -794,29 +827,43 @@ func (t *Tracker) read(b *batch) {
 
 func (t *Tracker) take(p *process, r *region, b *pagetable.Block, s sample) {
 	t.stats.Samples++
-	dt := r.seen.since(s.now)
 	t.recent++
+	dt := r.seen.since(s.now)
+	if s.biased {
+		r.place(b)
+		if r.detail != noDetail {
+			updateDetail(&p.details[r.detail], b, r.movable, s, dt)
+			t.doubt(p, r, doubtfulPieces(&p.details[r.detail], s.boundary) != 0)
+		}
+		return
+	}
 	seen, _ := counts(b, s.pieces)
-	if r.update(b, s) {
-		t.recentChanged++
-	}
+	changed := r.update(b, s)
 	r.key = t.keyOf(r)
-	if n := bits.OnesCount8(r.evidence); seen > 0 && r.evidence&1 != 0 && n < enoughEvidence && len(p.doubtful) < maxDoubtful {
-		p.doubtful = append(p.doubtful, r.block)
-	}
-	if v, ok := dispersion(b); ok && s.pieces == policy.AllPieces {
-		r.skew += 0.4 * (float32(v) - r.skew)
-	} else if s.pieces == policy.AllPieces && b.Kind == pagetable.KindTable && b.YoungPages < 4 {
-		r.skew += 0.1 * (1 - r.skew) // nothing to tell apart: let it fade
-	}
+	r.disperse(b, s)
 	switch {
 	case r.detail == noDetail && r.skew > partialSkew && r.flags&policy.Huge == 0:
 		t.giveDetail(p, r)
 	case r.detail != noDetail && (r.skew < alikeSkew || r.flags&policy.Huge != 0):
 		p.freeDetail(r)
 	}
-	if r.detail != noDetail {
-		updateDetail(&p.details[r.detail], b, r.movable, s, dt)
+	if r.detail == noDetail {
+		hot := r.evidence&1 != 0 && bits.OnesCount8(r.evidence) < enoughEvidence
+		t.doubt(p, r, seen > 0 && (changed || hot))
+	} else {
+		d := &p.details[r.detail]
+		changed = updateDetail(d, b, r.movable, s, dt) >= changedPieces
+		t.doubt(p, r, doubtfulPieces(d, s.boundary) != 0)
+	}
+	if changed {
+		t.recentChanged++
+	}
+}
+
+// doubt puts a region on the list of those that need another sample soon.
+func (t *Tracker) doubt(p *process, r *region, is bool) {
+	if is && len(p.doubtful) < maxDoubtful {
+		p.doubtful = append(p.doubtful, r.block)
 	}
 }
 
@@ -930,7 +977,7 @@ func (t *Tracker) Snapshot() []policy.Process {
 			q := policy.Region{
 				Addr: r.addr(), Rate: float32(r.est.rate()), LogVar: r.est.vari + float32(drift*r.seen.since(now)),
 				Stable: float32(r.changed.since(now)), SinceMove: float32(math.Inf(1)),
-				Placement: r.placed, Evidence: r.evidence, Flags: r.flags &^ inFlight, Detail: r.detail,
+				Placement: r.placed, Evidence: r.evidence, Flags: r.flags &^ (inFlight | doubted), Detail: r.detail,
 			}
 			if r.moved != 0 {
 				q.SinceMove = float32(r.moved.since(now))

@@ -153,8 +153,8 @@ func (p *Space) ExecID() uint64 { return p.s.res.Exec }
 const (
 	clearVectors = 32
 	// ClearBytes is the most that one call clears.
-	ClearBytes = 8 << 20
-	clearPause = 50 * 1000 // ns
+	ClearBytes = 4 << 20
+	clearPause = 200 * 1000 // ns
 )
 
 // iovec is the kernel's struct iovec for addresses of another process, which

@@ -45,9 +45,10 @@ type Memory struct {
 	Policy  int
 	Exec    uint64
 	Err     error
-	// ClearCost and WalkCost are in seconds per region.
-	ClearCost, WalkCost float64
-	Closed              bool
+	// ClearCost and WalkCost are in seconds per region; clearing a part of a
+	// region costs that part. RangeCost is for each range that is cleared.
+	ClearCost, WalkCost, RangeCost float64
+	Closed                         bool
 
 	rng *rand.Rand
 }
@@ -65,6 +66,9 @@ func NewMemory(c *Clock, n int, slot policy.Slot) *Memory {
 	m.Runs = []pagetable.Run{{Range: pagetable.Range{Start: m.Base, End: m.Base + uint64(n)*policy.RegionSize}, VMAs: 1}}
 	return m
 }
+
+// Seed makes chance another one.
+func (m *Memory) Seed(n uint64) { m.rng = rand.New(rand.NewPCG(7, 8+n)) }
 
 // SetRate gives all pages of a region one rate. What was accessed until now
 // is remembered by the accessed bits.
@@ -152,16 +156,36 @@ func (m *Memory) Clear(ranges []pagetable.Range) (uint64, error) {
 		if m.Err != nil {
 			return n, m.Err
 		}
-		for a := g.Start; a < g.End; a += policy.RegionSize {
-			m.Clock.Spend(m.ClearCost)
+		m.Clock.Spend(m.RangeCost)
+		for a := g.Start; a < g.End; {
+			end := min(g.End, a&^(policy.RegionSize-1)+policy.RegionSize)
+			m.Clock.Spend(m.ClearCost * float64(end-a) / policy.RegionSize)
 			if r := m.at(a); r != nil {
-				r.cleared = m.Clock.Seconds
-				clear(r.young[:])
+				m.age(r)
+				first := a % policy.RegionSize / policy.PageSize
+				clear(r.young[first : first+(end-a)/policy.PageSize])
 			}
+			a = end
 		}
 		n += g.End - g.Start
 	}
 	return n, nil
+}
+
+// Move puts the pages of some pieces of the region at addr that lie on one
+// node on another, and returns how many they are.
+func (m *Memory) Move(addr uint64, pieces uint32, from, to policy.Slot) (pages int) {
+	r := m.at(addr)
+	if r == nil {
+		return 0
+	}
+	for p := range r.Slot {
+		if r.Slot[p] == from && pieces>>(p/policy.PagesPerPiece)&1 != 0 {
+			r.Slot[p] = to
+			pages++
+		}
+	}
+	return pages
 }
 
 // Mappings implements sampler.Space.
