@@ -62,10 +62,11 @@ func clampLog(rate float64) float32 {
 // k of n pages were accessed in a window of w seconds, dt seconds after the
 // last sample. If the sample contradicts the estimate, that starts anew from
 // the sample; add reports whether the rate has become another one by far.
+// extra is variance that the sample has for other reasons.
 //
 // A window in which every page, or none, would be accessed at the estimated
 // rate says little, and is given little weight by the slope of the curve.
-func (e *estimate) add(n, k int, w, dt float64) (changed bool) {
+func (e *estimate) add(n, k int, w, dt, extra float64) (changed bool) {
 	d := direct(n, k, w)
 	if e.vari >= unknownVar {
 		*e = d
@@ -77,7 +78,7 @@ func (e *estimate) add(n, k int, w, dt float64) (changed bool) {
 	slope := x * math.Exp(-x)
 	nn := float64(n)
 	pc := min(max(p, 0.5/(nn+1)), (nn+0.5)/(nn+1))
-	noise := pc*(1-pc)/nn + slope*slope*noiseOf(w)
+	noise := pc*(1-pc)/nn + slope*slope*(noiseOf(w)+extra)
 	miss := float64(k)/nn - p
 	// One page that differs in a region of many is no change of the region.
 	expected := slope*slope*v + noise + 1/(nn*nn)

@@ -22,7 +22,7 @@ func TestEstimateConverges(t *testing.T) {
 		r := rand.New(rand.NewPCG(1, 2))
 		e := estimate{vari: unknownVar}
 		for range 20 {
-			e.add(512, observe(r, 512, tt.rate, tt.w), tt.w, tt.w)
+			e.add(512, observe(r, 512, tt.rate, tt.w), tt.w, tt.w, 0)
 		}
 		if off := math.Abs(math.Log(e.rate() / tt.rate)); off > 4*math.Sqrt(float64(e.vari)) || off > 0.3 {
 			t.Errorf("rate %g in windows of %g s: got %g (variance %g)", tt.rate, tt.w, e.rate(), e.vari)
@@ -39,7 +39,7 @@ func TestEstimateVarianceIsHonest(t *testing.T) {
 	for range regions {
 		e := estimate{vari: unknownVar}
 		for range 12 {
-			e.add(512, observe(r, 512, 0.8, 0.9), 0.9, 1)
+			e.add(512, observe(r, 512, 0.8, 0.9), 0.9, 1, 0)
 		}
 		d := math.Log(e.rate() / 0.8)
 		off += d * d
@@ -55,9 +55,9 @@ func TestEstimateFollowsAShiftAtOnce(t *testing.T) {
 	for _, tt := range []struct{ from, to float64 }{{0.5, 50}, {50, 0.5}, {0.001, 5}} {
 		e := estimate{vari: unknownVar}
 		for range 30 {
-			e.add(512, observe(r, 512, tt.from, 0.3), 0.3, 0.5)
+			e.add(512, observe(r, 512, tt.from, 0.3), 0.3, 0.5, 0)
 		}
-		changed := e.add(512, observe(r, 512, tt.to, 0.3), 0.3, 0.5)
+		changed := e.add(512, observe(r, 512, tt.to, 0.3), 0.3, 0.5, 0)
 		if !changed || math.Abs(math.Log(min(e.rate(), 20)/min(tt.to, 20))) > 0.5 {
 			t.Errorf("%g to %g: got %g, changed %v", tt.from, tt.to, e.rate(), changed)
 		}
@@ -69,7 +69,7 @@ func TestEstimateFollowsAShiftAtOnce(t *testing.T) {
 func TestEstimateIgnoresSaturation(t *testing.T) {
 	e := estimate{log: float32(math.Log(70)), vari: 0.01}
 	for range 20 {
-		e.add(512, 512, 1.1, 1.1)
+		e.add(512, 512, 1.1, 1.1, 0)
 	}
 	if e.rate() < 50 {
 		t.Errorf("rate fell to %g by saturated samples", e.rate())
@@ -86,7 +86,7 @@ func FuzzEstimate(f *testing.F) {
 			return
 		}
 		e := estimate{l, v}
-		e.add(n, k, w, dt)
+		e.add(n, k, w, dt, 0)
 		if r := e.rate(); !(r >= minRate/2 && r <= maxRate*2) || !(e.vari > 0 && e.vari <= unknownVar) {
 			t.Fatalf("rate %g variance %g", r, e.vari)
 		}

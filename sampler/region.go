@@ -175,8 +175,9 @@ type sample struct {
 	window   float64 // seconds
 	boundary float64 // accesses per second and page; 0: none
 	now      tick
-	pieces   uint32 // what was cleared
-	biased   bool   // the pieces were chosen for being hot: they do not speak for the region
+	pieces   uint32  // what was cleared
+	noise    float64 // variance of ln(rate) that the window leaves
+	biased   bool    // the pieces were chosen for being hot: they do not speak for the region
 }
 
 // hot tells whether a count is above what the boundary's rate would give.
@@ -230,7 +231,7 @@ func (r *region) update(b *pagetable.Block, s sample) bool {
 	first := r.flags&policy.Unseen != 0
 	before := r.est.log
 	r.est.log += shift
-	changed := r.est.add(n, k, s.window, dt)
+	changed := r.est.add(n, k, s.window, dt, s.noise)
 	r.est.log -= shift
 	r.turn++
 	if r.flags&doubted != 0 {
@@ -319,7 +320,7 @@ func updateDetail(d *policy.Detail, b *pagetable.Block, movable uint32, s sample
 		if p.Rate > 0 {
 			e = estimate{float32(math.Log(float64(p.Rate))), p.LogVar}
 		}
-		if e.add(n, k, s.window, dt) && p.Rate > 0 {
+		if e.add(n, k, s.window, dt, s.noise) && p.Rate > 0 {
 			changed++
 		}
 		p.Rate, p.LogVar = float32(e.rate()), e.vari

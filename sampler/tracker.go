@@ -137,6 +137,7 @@ type process struct {
 	key             int // the key that had the last turn
 	// doubtful are blocks that look hot and need another sample to be sure.
 	doubtful []uint32
+	pace     pace
 	sampled  bool // at least once
 	err      error
 }
@@ -159,6 +160,15 @@ type batch struct {
 	from, to float64 // when clearing began and ended
 	due      float64
 	boundary float64
+	key      key
+	again    bool // is a second look at what was too odd to be believed
+}
+
+// look is what a batch has seen of a region.
+type look struct {
+	region int32
+	block  pagetable.Block
+	s      sample
 }
 
 type batches []*batch
@@ -193,6 +203,8 @@ type Tracker struct {
 
 	addrs  []uint64
 	ranges []pagetable.Range
+	looks  []look
+	off    []float64 // by how much the regions of a batch surprise
 	snap   []policy.Process
 }
 
@@ -719,7 +731,7 @@ func (t *Tracker) begin(p *process, b *batch, k key, huge bool) bool {
 		t.spare = append(t.spare, b)
 		return false
 	}
-	b.p, b.exec, b.boundary = p, p.exec, t.boundaries[k.boundary()]
+	b.p, b.exec, b.key, b.boundary = p, p.exec, k, t.boundaries[k.boundary()]
 	b.from = t.o.Clock.Now()
 	cleared, err := p.space.Clear(t.ranges)
 	b.to = t.o.Clock.Now()
@@ -738,7 +750,7 @@ func (t *Tracker) newBatch() *batch {
 	if n := len(t.spare); n > 0 {
 		b := t.spare[n-1]
 		t.spare = t.spare[:n-1]
-		b.blocks, b.pieces, b.biased = b.blocks[:0], b.pieces[:0], 0
+		b.blocks, b.pieces, b.biased, b.again = b.blocks[:0], b.pieces[:0], 0, false
 		return b
 	}
 	return &batch{blocks: make([]uint32, 0, batchRegions), pieces: make([]uint32, 0, batchRegions)}
@@ -791,6 +803,7 @@ func (t *Tracker) read(b *batch) {
 	}
 	clearing := (b.to - b.from) / float64(len(b.blocks))
 	now := t.o.Clock.Now()
+	t.looks, t.off = t.looks[:0], t.off[:0]
 	_, err := p.space.Walk(t.addrs, func(i int, block *pagetable.Block) {
 		if i%16 == 0 {
 			now = t.o.Clock.Now()
@@ -814,8 +827,21 @@ func (t *Tracker) read(b *batch) {
 			return
 		}
 		s := sample{window: max(now-b.from-clearing*float64(i), minWindow/2), boundary: b.boundary, now: ticks(now), pieces: b.pieces[i], biased: b.biased>>i&1 != 0}
-		t.take(p, r, block, s)
+		if off, ok := r.surprise(block, s); ok {
+			t.off = append(t.off, off)
+		}
+		t.looks = append(t.looks, look{int32(ri), *block, s})
 	})
+	pace, noise, news := p.pace.judge(t.off, now)
+	if news && !b.again && err == nil && p.space.ExecID() == p.exec {
+		t.repeat(b)
+		return
+	}
+	for i := range t.looks {
+		l := &t.looks[i]
+		l.s.window, l.s.noise = l.s.window*pace, noise
+		t.take(p, &p.regions[l.region], &l.block, l.s)
+	}
 	t.check(p, err)
 	if p.err == nil && !p.sampled {
 		// Not earlier: a process that cannot be sampled is tried again and again.
@@ -823,6 +849,21 @@ func (t *Tracker) read(b *batch) {
 		t.burstUntil = max(t.burstUntil, now+BurstSeconds)
 	}
 	t.phase(now)
+}
+
+// repeat looks at the regions of a batch once more: all at once they have become
+// others, or the process has paused.
+func (t *Tracker) repeat(b *batch) {
+	c, huge := t.newBatch(), false
+	for i, block := range b.blocks {
+		if ri, found := slices.BinarySearchFunc(b.p.regions, block, byBlock); found && b.p.regions[ri].sampleable() {
+			r := &b.p.regions[ri]
+			huge = huge || r.flags&policy.Huge != 0
+			t.join(b.p, c, r, b.pieces[i]&r.movable, b.biased>>i&1 != 0)
+		}
+	}
+	c.again = true
+	t.begin(b.p, c, b.key, huge)
 }
 
 func (t *Tracker) take(p *process, r *region, b *pagetable.Block, s sample) {

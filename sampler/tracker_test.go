@@ -97,6 +97,44 @@ func TestShiftIsSeenSoon(t *testing.T) {
 	}
 }
 
+// A process that waits does not make its regions colder, in particular not
+// those alone that are sampled meanwhile.
+func TestPauseIsNoChange(t *testing.T) {
+	tr, m, c := tracked(512, 0.05)
+	for i := range m.Regions {
+		m.SetRate(i, 5)
+	}
+	tr.SetBoundaries([]float32{4, 4})
+	run(tr, c, 20)
+	for range 10 {
+		m.SetPace(0.1)
+		run(tr, c, 0.8)
+		m.SetPace(1)
+		run(tr, c, 1.2)
+	}
+	colder, changed := 0, 0
+	for _, r := range tr.Snapshot()[0].Regions {
+		if r.Rate < 2.5 {
+			colder++
+		}
+		if r.Stable < 30 {
+			changed++
+		}
+	}
+	// Those of a batch that the beginning of a pause falls into may be wrong.
+	if colder > 32 || changed > 64 {
+		t.Errorf("%d regions of 512 seem colder, and %d to have changed", colder, changed)
+	}
+	// What stays becomes the truth.
+	m.SetPace(0.3)
+	run(tr, c, 60)
+	for i, r := range tr.Snapshot()[0].Regions {
+		if r.Rate > 3 {
+			t.Errorf("region %d: rate %g a minute after the process became slower", i, r.Rate)
+		}
+	}
+}
+
 func TestHugePages(t *testing.T) {
 	tr, m, c := tracked(32, 0.05)
 	for i, r := range m.Regions {

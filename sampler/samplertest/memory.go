@@ -50,12 +50,13 @@ type Memory struct {
 	ClearCost, WalkCost, RangeCost float64
 	Closed                         bool
 
-	rng *rand.Rand
+	pace float64
+	rng  *rand.Rand
 }
 
 // NewMemory makes n regions at 4 GiB, one anonymous mapping, all on slot.
 func NewMemory(c *Clock, n int, slot policy.Slot) *Memory {
-	m := &Memory{Clock: c, Base: 4 << 30, Policy: -1, Exec: 1, ClearCost: 25e-6, WalkCost: 4e-6, rng: rand.New(rand.NewPCG(7, 8))}
+	m := &Memory{Clock: c, Base: 4 << 30, Policy: -1, Exec: 1, pace: 1, ClearCost: 25e-6, WalkCost: 4e-6, rng: rand.New(rand.NewPCG(7, 8))}
 	for range n {
 		r := &Region{}
 		for i := range r.Slot {
@@ -65,6 +66,14 @@ func NewMemory(c *Clock, n int, slot policy.Slot) *Memory {
 	}
 	m.Runs = []pagetable.Run{{Range: pagetable.Range{Start: m.Base, End: m.Base + uint64(n)*policy.RegionSize}, VMAs: 1}}
 	return m
+}
+
+// SetPace lets all accesses be so many times as many as the rates say.
+func (m *Memory) SetPace(pace float64) {
+	for _, r := range m.Regions {
+		m.age(r)
+	}
+	m.pace = pace
 }
 
 // Seed makes chance another one.
@@ -82,7 +91,7 @@ func (m *Memory) SetRate(region int, rate float64) {
 
 // age lets the accesses since the last look happen.
 func (m *Memory) age(r *Region) {
-	dt := m.Clock.Seconds - r.cleared
+	dt := (m.Clock.Seconds - r.cleared) * m.pace
 	r.cleared = m.Clock.Seconds
 	if r.Huge {
 		var sum float64

@@ -175,7 +175,7 @@ func (b *bench) quiet(ctx context.Context) (table, error) {
 		if err != nil {
 			return table{}, err
 		}
-		n, err := b.run(ctx, fmt.Sprintf("c idle %d", i+1), scenario.Tierd, steady, "--pattern", "idle")
+		n, err := b.run(ctx, fmt.Sprintf("c idle %d", i+1), scenario.Tierd, steady, "--pattern", "idle", "--interval", "10s")
 		if err != nil {
 			return table{}, err
 		}
