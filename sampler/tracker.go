@@ -36,12 +36,15 @@ type Clock interface {
 	// CPU is the CPU time in seconds that is charged to the budget so far,
 	// the kernel's work in tierd's name included.
 	CPU() float64
+	// Moving is the CPU time in seconds of moving pages so far.
+	Moving() float64
 }
 
 // Options of a Tracker.
 type Options struct {
 	// Budget and Burst are shares of one core. Burst holds for BurstSeconds
-	// after a process was first sampled or many regions changed at once.
+	// after a process was first sampled or many regions changed at once. At all
+	// other times sampling leaves up to half of its budget to moving.
 	Budget, Burst float64
 	// DetailBytes bounds the memory for regions that are hot only in parts.
 	DetailBytes int
@@ -90,6 +93,8 @@ const (
 	soonSeconds = 2e-6
 	// restSeconds is how much of the budget is saved up before work goes on.
 	restSeconds = 0.100
+	// owedSeconds bounds for how long sampling gives way to what was moved.
+	owedSeconds = 10
 	// idleSeconds is how long to wait when no region is due.
 	idleSeconds = 0.050
 	// policyLocal is the kernel's MPOL_LOCAL: the default, made explicit.
@@ -195,6 +200,7 @@ type Tracker struct {
 	logs       []float64 // of the boundaries
 
 	tokens, lastNow, lastCPU float64
+	lastMoving, owed         float64 // owed to moving, in CPU seconds
 	restUntil                float64
 	burstUntil               float64
 	recent, recentChanged    float64 // samples lately, and those that changed
@@ -212,7 +218,7 @@ type Tracker struct {
 func New(o Options) *Tracker {
 	t := &Tracker{o: o}
 	t.SetBoundaries(nil)
-	t.lastNow, t.lastCPU = o.Clock.Now(), o.Clock.CPU()
+	t.lastNow, t.lastCPU, t.lastMoving = o.Clock.Now(), o.Clock.CPU(), o.Clock.Moving()
 	return t
 }
 
@@ -344,9 +350,15 @@ func (t *Tracker) earn(now float64) {
 	b := t.budget(now)
 	cpu := t.o.Clock.CPU()
 	t.tokens += b*(now-t.lastNow) - (cpu - t.lastCPU)
+	moving := t.o.Clock.Moving()
+	if !t.stats.Bursting {
+		t.owed = min(t.owed+moving-t.lastMoving, b*owedSeconds)
+	}
+	pay := min(t.owed, b*(now-t.lastNow)/2)
+	t.tokens, t.owed = t.tokens-pay, t.owed-pay
 	// What was not used within half a second is lost; a debt is not.
 	t.tokens = min(t.tokens, b*0.5)
-	t.lastNow, t.lastCPU = now, cpu
+	t.lastNow, t.lastCPU, t.lastMoving = now, cpu, moving
 }
 
 // work does one piece of work; false means that there is nothing to do.

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"runtime"
 	"slices"
 	"time"
 
@@ -73,7 +74,14 @@ func (a *app) run(ctx context.Context, o runOptions) error {
 	return s.run(ctx)
 }
 
+// maxProcs is how many processors tierd's own code uses at once: one for the loop, and one for all that asks it
+// something. With more of them the runtime's threads wake each other up to look for work that is not there.
+const maxProcs = 2
+
 func (s *service) run(ctx context.Context) error {
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(min(runtime.GOMAXPROCS(0), maxProcs))
+	}
 	cfg, path, err := loadConfig(s.o.file)
 	if err != nil {
 		return err

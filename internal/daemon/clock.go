@@ -29,6 +29,9 @@ func (c *clock) Now() float64 { return time.Since(c.start).Seconds() }
 // CPU implements sampler.Clock.
 func (c *clock) CPU() float64 { return cpuSeconds(unix.CLOCK_PROCESS_CPUTIME_ID) - c.moving }
 
+// Moving implements sampler.Clock.
+func (c *clock) Moving() float64 { return c.moving }
+
 // move runs f, whose CPU time is not sampling.
 func (c *clock) move(f func()) {
 	runtime.LockOSThread() // whose time is counted

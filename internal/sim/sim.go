@@ -104,7 +104,7 @@ func Run(o Options) []Point {
 			changes = changes[1:]
 		}
 		if now >= float64(len(points)) {
-			at.T, at.Share, at.Sampling, at.Plan = now, share(mem, len(nodes)), clock.Worked, plan
+			at.T, at.Share, at.Sampling, at.Moving, at.Plan = now, share(mem, len(nodes)), clock.Worked, clock.Moved, plan
 			points = append(points, at)
 		}
 		wake := max(tracker.Step(), clock.Seconds)
@@ -138,7 +138,7 @@ func Run(o Options) []Point {
 			}
 			cost := float64(pages) * o.Machine.MoveCost
 			clock.Seconds += cost
-			at.Moving += cost
+			clock.Moved += cost
 			at.Moved += uint64(pages) * policy.PageSize
 			nodes[m.From].Free += uint64(pages) * policy.PageSize
 			nodes[m.To].Free -= uint64(pages) * policy.PageSize

@@ -120,6 +120,19 @@ func TestHotSetIsPlacedAndFollowed(t *testing.T) {
 	}
 }
 
+// From the end of the burst on, sampling and moving together keep to the budget.
+func TestSteadyStateStaysWithinTheBudget(t *testing.T) {
+	points := run(110, sim.Change{At: 0, Make: hot(96*mib, 2*mib, 1)})
+	from, to := points[25], points[len(points)-1]
+	if to.Moved == from.Moved {
+		t.Error("nothing was moved meanwhile")
+	}
+	if cpu := (to.Sampling + to.Moving - from.Sampling - from.Moving) / (to.T - from.T); cpu > 0.255 {
+		t.Errorf("used %.3f of a core, budget 0.25", cpu)
+		trace(t, points)
+	}
+}
+
 func TestHotPiecesAreFound(t *testing.T) {
 	points := run(75, sim.Change{At: 0, Make: hot(96*mib, 64<<10, 1)}, sim.Change{At: 40, Make: hot(96*mib, 64<<10, 2)})
 	if m := mean(points); m < 0.7 {

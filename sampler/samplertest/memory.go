@@ -12,7 +12,7 @@ import (
 
 // Clock is a virtual clock; CPU time passes only by the model's work.
 type Clock struct {
-	Seconds, Worked float64
+	Seconds, Worked, Moved float64
 }
 
 // Now implements sampler.Clock.
@@ -20,6 +20,9 @@ func (c *Clock) Now() float64 { return c.Seconds }
 
 // CPU implements sampler.Clock.
 func (c *Clock) CPU() float64 { return c.Worked }
+
+// Moving implements sampler.Clock.
+func (c *Clock) Moving() float64 { return c.Moved }
 
 // Spend passes time that is also work.
 func (c *Clock) Spend(seconds float64) { c.Seconds += seconds; c.Worked += seconds }
