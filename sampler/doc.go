@@ -6,7 +6,11 @@
 // reads how many pages were touched. Windows are steered to the boundary
 // rates that the policy reports: there a bit says most. Regions that are
 // clearly on their side of the boundary are sampled less often when the
-// budget does not reach for all.
+// budget does not reach for all. Most samples look at an eighth of a region;
+// where its parts differ, at all of them, and at the probable ones again.
+//
+// What many regions have in common is how fast the process runs: see pace.
+// What one sample says against all before is believed when a second one agrees.
 //
 // The Tracker owns no goroutine and reads no clock of its own: its owner calls
 // Step when the time that the last Step returned has come. It is not safe for
