@@ -27,27 +27,33 @@ const (
 	// paceNews is the difference in ln(rate) from which on what a batch has alone
 	// is news, and not the noise of a window that was partly slow.
 	paceNews = 0.8
-	// slowest bounds the pace from below.
+	// maxRepeats is how often news is looked at again while there is nothing to
+	// compare it with.
+	maxRepeats = 3
+	// slowestPace bounds the pace from below.
 	slowestPace = 0.02
 )
 
-// pace is how fast a process ran lately, in ln relative to its rates.
+// pace is how fast a process ran lately, in ln relative to its rates, by what
+// its last batches saw.
 type pace struct {
 	log, at [paceBatches]float64
+	batch   [paceBatches]uint32
 	next    int
 }
 
-func (p *pace) note(log, now float64) {
-	p.log[p.next], p.at[p.next] = log, now
+func (p *pace) note(log, now float64, batch uint32) {
+	p.log[p.next], p.at[p.next], p.batch[p.next] = log, now, batch
 	p.next = (p.next + 1) % paceBatches
 }
 
-// lately is the median of the last batches; ok is false when there were none.
-func (p *pace) lately(now float64) (log float64, ok bool) {
+// others is the median of what other batches saw after the given time; ok is
+// false when there were none.
+func (p *pace) others(since float64, batch uint32) (log float64, ok bool) {
 	var logs [paceBatches]float64
 	n := 0
 	for i, at := range p.at {
-		if at > 0 && now-at < paceSeconds {
+		if at > since && p.batch[i] != batch {
 			logs[n] = p.log[i]
 			n++
 		}
@@ -73,29 +79,35 @@ func (r *region) surprise(b *pagetable.Block, s sample) (log float64, ok bool) {
 	return math.Log(-math.Log1p(-(float64(k)+0.5)/(float64(n)+1)) / x), true
 }
 
-// judge says how a batch is to be read, given by how much its regions were off:
-// the pace in its windows, and the variance that this leaves in ln(rate). news
-// means that the batch differs from everything else.
-func (p *pace) judge(off []float64, now float64) (rate, noise float64, news bool) {
-	others, ok := p.lately(now)
+// verdict says how a batch is to be read.
+type verdict struct {
+	pace  float64 // of the process in its windows
+	noise float64 // variance that this leaves in ln(rate)
+	news  bool    // it differs from everything else
+	alone bool    // there is nothing else to compare it with
+}
+
+// judge compares a batch with the others since a time, given by how much its
+// regions were off.
+func (p *pace) judge(off []float64, now, since float64, batch uint32) verdict {
+	others, ok := p.others(since, batch)
 	if len(off) < paceRegions {
-		return p.factor(others), 0, false
+		return verdict{pace: p.factor(others)}
 	}
 	slices.Sort(off)
 	own := off[len(off)/2]
-	p.note(own, now)
-	if !ok {
-		return 1, 0, false
-	}
+	p.note(own, now, batch)
 	common := 0.0
 	if own*others > 0 {
 		common = math.Copysign(min(math.Abs(own), math.Abs(others)), own)
 	}
-	rest := own - common
-	if math.Abs(rest) > paceNews {
-		return p.factor(common), 0, true
+	v := verdict{pace: p.factor(common), alone: !ok}
+	if rest := own - common; math.Abs(rest) > paceNews {
+		v.news = true
+	} else {
+		v.noise = rest * rest
 	}
-	return p.factor(common), rest * rest, false
+	return v
 }
 
 func (p *pace) factor(log float64) float64 {

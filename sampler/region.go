@@ -74,11 +74,17 @@ const (
 // has one accessed bit and must not be split; a region whose parts differ is
 // looked at as a whole.
 func (r *region) share() uint32 {
-	if r.flags&policy.Huge != 0 || r.movable != policy.AllPieces || r.skew > evenSkew || r.turn%wholeEvery == wholeTurn {
+	if r.flags&policy.Huge != 0 || r.movable != policy.AllPieces || r.skew > evenSkew || r.searched() {
 		return r.movable
 	}
 	// 5 and 8 have no common factor: all slices have their turn.
 	return (1<<slicePieces - 1) << (int(r.turn) * 5 % sliceCount * slicePieces)
+}
+
+// searched tells whether the next sample looks for pieces that are hotter than
+// the rest.
+func (r *region) searched() bool {
+	return r.turn%wholeEvery == wholeTurn && r.detail == noDetail && r.flags&(policy.Huge|policy.Unseen) == 0
 }
 
 func (r *region) addr() uint64 { return uint64(r.block) * policy.RegionSize }

@@ -166,7 +166,10 @@ type batch struct {
 	due      float64
 	boundary float64
 	key      key
-	again    bool // is a second look at what was too odd to be believed
+	// repeats counts the looks at what was too odd to be believed, the first of
+	// which was at since.
+	repeats int
+	since   float64
 }
 
 // look is what a batch has seen of a region.
@@ -351,8 +354,9 @@ func (t *Tracker) earn(now float64) {
 	cpu := t.o.Clock.CPU()
 	t.tokens += b*(now-t.lastNow) - (cpu - t.lastCPU)
 	moving := t.o.Clock.Moving()
-	if !t.stats.Bursting {
-		t.owed = min(t.owed+moving-t.lastMoving, b*owedSeconds)
+	t.owed = min(t.owed+moving-t.lastMoving, b*owedSeconds)
+	if t.stats.Bursting {
+		t.owed = 0
 	}
 	pay := min(t.owed, b*(now-t.lastNow)/2)
 	t.tokens, t.owed = t.tokens-pay, t.owed-pay
@@ -711,6 +715,11 @@ func (t *Tracker) clearKey(p *process, k key, now float64) bool {
 		if l.took > scarceSeconds && (r.block+l.skip)%4 != 0 && t.sure(r, k) {
 			continue
 		}
+		// In a short window the one piece that is hot stands out best.
+		if r.searched() && len(p.doubtful) < maxDoubtful {
+			p.doubtful = append(p.doubtful, r.block)
+			continue
+		}
 		isHuge := r.flags&policy.Huge != 0
 		if len(b.blocks) == 0 {
 			huge = isHuge
@@ -762,7 +771,7 @@ func (t *Tracker) newBatch() *batch {
 	if n := len(t.spare); n > 0 {
 		b := t.spare[n-1]
 		t.spare = t.spare[:n-1]
-		b.blocks, b.pieces, b.biased, b.again = b.blocks[:0], b.pieces[:0], 0, false
+		b.blocks, b.pieces, b.biased, b.repeats = b.blocks[:0], b.pieces[:0], 0, 0
 		return b
 	}
 	return &batch{blocks: make([]uint32, 0, batchRegions), pieces: make([]uint32, 0, batchRegions)}
@@ -844,14 +853,18 @@ func (t *Tracker) read(b *batch) {
 		}
 		t.looks = append(t.looks, look{int32(ri), *block, s})
 	})
-	pace, noise, news := p.pace.judge(t.off, now)
-	if news && !b.again && err == nil && p.space.ExecID() == p.exec {
-		t.repeat(b)
+	since := now - paceSeconds
+	if b.repeats > 0 {
+		since = b.since
+	}
+	v := p.pace.judge(t.off, now, since, b.blocks[0])
+	if v.news && (b.repeats == 0 || v.alone && b.repeats < maxRepeats) && err == nil && p.space.ExecID() == p.exec {
+		t.repeat(b, now)
 		return
 	}
 	for i := range t.looks {
 		l := &t.looks[i]
-		l.s.window, l.s.noise = l.s.window*pace, noise
+		l.s.window, l.s.noise = l.s.window*v.pace, v.noise
 		t.take(p, &p.regions[l.region], &l.block, l.s)
 	}
 	t.check(p, err)
@@ -865,7 +878,7 @@ func (t *Tracker) read(b *batch) {
 
 // repeat looks at the regions of a batch once more: all at once they have become
 // others, or the process has paused.
-func (t *Tracker) repeat(b *batch) {
+func (t *Tracker) repeat(b *batch, now float64) {
 	c, huge := t.newBatch(), false
 	for i, block := range b.blocks {
 		if ri, found := slices.BinarySearchFunc(b.p.regions, block, byBlock); found && b.p.regions[ri].sampleable() {
@@ -874,13 +887,14 @@ func (t *Tracker) repeat(b *batch) {
 			t.join(b.p, c, r, b.pieces[i]&r.movable, b.biased>>i&1 != 0)
 		}
 	}
-	c.again = true
+	if c.repeats, c.since = b.repeats+1, b.since; b.repeats == 0 {
+		c.since = now
+	}
 	t.begin(b.p, c, b.key, huge)
 }
 
 func (t *Tracker) take(p *process, r *region, b *pagetable.Block, s sample) {
 	t.stats.Samples++
-	t.recent++
 	dt := r.seen.since(s.now)
 	if s.biased {
 		r.place(b)
@@ -890,6 +904,7 @@ func (t *Tracker) take(p *process, r *region, b *pagetable.Block, s sample) {
 		}
 		return
 	}
+	t.recent++
 	seen, _ := counts(b, s.pieces)
 	changed := r.update(b, s)
 	r.key = t.keyOf(r)
