@@ -99,6 +99,7 @@ func machine(t *rapid.T, kind int) *Snapshot {
 			}
 			if rapid.IntRange(0, 4).Draw(t, "recent") == 0 {
 				r.SinceMove = float32(rapid.IntRange(0, 20).Draw(t, "since"))
+				r.MovedPieces = rapid.Uint32().Draw(t, "moved pieces")
 				r.Flags |= MovedUp * uint8(rapid.IntRange(0, 1).Draw(t, "up"))
 			}
 			p.Regions = append(p.Regions, r)
@@ -216,7 +217,7 @@ func TestPlanIsSafe(t *testing.T) {
 			if from < 0 || to < 0 || (m.Kind == Promotion) != (to < from) || from == to {
 				t.Fatalf("from tier %d to %d: %+v", from, to, m)
 			}
-			if up := m.Kind == Promotion; float64(r.SinceMove) < p.Cooldown && up != (r.Flags&MovedUp != 0) {
+			if up := m.Kind == Promotion; float64(r.SinceMove) < p.Cooldown && (r.MovedPieces == 0 || r.MovedPieces&m.Pieces != 0) && up != (r.Flags&MovedUp != 0) {
 				t.Fatalf("turns back within the cool-down: %+v", m)
 			}
 			keys, leave := m.pieces(s)

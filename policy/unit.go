@@ -150,21 +150,21 @@ func (e *Engine) region(sum *Summary, proc *Process, pi, ri int32) {
 	}
 	// Within the cool-down a region only goes on the way that it went, which
 	// finishes what was moved in part. (A time that is no number counts as now.)
+	var cooling uint8
 	if !(float64(r.SinceMove) >= e.p.Cooldown) {
-		if r.Flags&MovedUp != 0 {
-			u.state &^= downFree
-		} else {
-			u.state &^= upFree
+		if cooling = upFree; r.Flags&MovedUp != 0 {
+			cooling = downFree
 		}
 	}
 
 	if r.Detail >= 0 && int(r.Detail) < len(proc.Details) && r.Flags&Huge == 0 {
-		e.pieces(sum, &proc.Details[r.Detail], places[:n], u, flags, r.Flags&Unseen != 0)
+		e.pieces(sum, &proc.Details[r.Detail], places[:n], u, flags, r, cooling)
 		return
 	}
 	if !known {
 		return
 	}
+	u.state &^= cooling
 	u.rate, u.logvar, u.evidence = rate, cleanVar(r.LogVar), evidence(r.Evidence)
 	for _, p := range places[:n] {
 		if t := e.tierOf[p.Slot]; t >= 0 {
@@ -178,7 +178,8 @@ func (e *Engine) region(sum *Summary, proc *Process, pi, ri int32) {
 // pieces adds the units of a region that is known piece by piece. A piece
 // whose pages lie on several nodes counts as lying on the slowest of the
 // region's nodes: what is hot of it must come up, and the rest is little.
-func (e *Engine) pieces(sum *Summary, d *Detail, places []SlotPages, u unit, flags uint8, unseen bool) {
+// Only the pieces that were moved lately cool down.
+func (e *Engine) pieces(sum *Summary, d *Detail, places []SlotPages, u unit, flags uint8, r *Region, cooling uint8) {
 	slow := NoSlot
 	for _, p := range places {
 		if slow == NoSlot || e.tierOf[p.Slot] > e.tierOf[slow] {
@@ -189,12 +190,15 @@ func (e *Engine) pieces(sum *Summary, d *Detail, places []SlotPages, u unit, fla
 	for i := range d {
 		p := &d[i]
 		rate, ok := cleanRate(p.Rate)
-		if p.Pages == 0 || !ok || unseen {
+		if p.Pages == 0 || !ok || r.Flags&Unseen != 0 {
 			continue
 		}
 		u.state, u.slot = state, p.Slot
 		if p.Slot == NoSlot {
 			u.state, u.slot = state|mixed, slow
+		}
+		if r.MovedPieces == 0 || r.MovedPieces>>i&1 != 0 {
+			u.state &^= cooling
 		}
 		t := e.tierOf[u.slot]
 		if t < 0 {

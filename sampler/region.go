@@ -43,6 +43,10 @@ type region struct {
 	before float32
 	steady tick
 	moved  tick // last move; 0: never
+	// movedPieces are those that were moved then, or shortly before in the same
+	// direction.
+	movedPieces uint32
+
 	placed [3]policy.SlotPages
 	skew   float32
 	detail int32
@@ -60,7 +64,7 @@ const (
 	// wholeEvery is how often a sample looks at the whole region, to see
 	// whether it has become hot only in parts.
 	wholeEvery = 16
-	wholeTurn  = 3
+	wholeTurn  = 1
 	// The dispersion, averaged, is 1 give or take 0.12 where the parts are
 	// alike. Beyond evenSkew a region is looked at as a whole, beyond
 	// partialSkew piece by piece, until it is back at alikeSkew.

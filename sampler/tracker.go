@@ -95,6 +95,8 @@ const (
 	restSeconds = 0.100
 	// owedSeconds bounds for how long sampling gives way to what was moved.
 	owedSeconds = 10
+	// togetherSeconds is how long ago a move counts as part of the last one.
+	togetherSeconds = 10
 	// idleSeconds is how long to wait when no region is due.
 	idleSeconds = 0.050
 	// policyLocal is the kernel's MPOL_LOCAL: the default, made explicit.
@@ -1000,7 +1002,11 @@ func (t *Tracker) Moved(id policy.ProcessID, addr uint64, mask uint32, from, to 
 		return
 	}
 	r := &p.regions[i]
-	r.moved = max(ticks(t.o.Clock.Now()), 1)
+	now := max(ticks(t.o.Clock.Now()), 1)
+	if was := r.flags&policy.MovedUp != 0; r.moved == 0 || was != up || r.moved.since(now) > togetherSeconds {
+		r.movedPieces = 0
+	}
+	r.moved, r.movedPieces = now, r.movedPieces|mask
 	if r.flags &^= policy.MovedUp; up {
 		r.flags |= policy.MovedUp
 	}
@@ -1048,7 +1054,7 @@ func (t *Tracker) Snapshot() []policy.Process {
 				Placement: r.placed, Evidence: r.evidence, Flags: r.flags &^ (inFlight | doubted), Detail: r.detail,
 			}
 			if r.moved != 0 {
-				q.SinceMove = float32(r.moved.since(now))
+				q.SinceMove, q.MovedPieces = float32(r.moved.since(now)), r.movedPieces
 			}
 			s.Regions = append(s.Regions, q)
 		}
