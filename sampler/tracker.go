@@ -44,7 +44,7 @@ type Clock interface {
 type Options struct {
 	// Budget and Burst are shares of one core. Burst holds for BurstSeconds
 	// after a process was first sampled or many regions changed at once. At all
-	// other times sampling leaves up to half of its budget to moving.
+	// other times sampling leaves up to a third of its budget to moving.
 	Budget, Burst float64
 	// DetailBytes bounds the memory for regions that are hot only in parts.
 	DetailBytes int
@@ -93,8 +93,9 @@ const (
 	soonSeconds = 2e-6
 	// restSeconds is how much of the budget is saved up before work goes on.
 	restSeconds = 0.100
-	// owedSeconds bounds for how long sampling gives way to what was moved.
-	owedSeconds = 10
+	// One part in owedShare of the budget is what sampling leaves to moving, for
+	// moves that take no more than owedSeconds of the budget.
+	owedShare, owedSeconds = 3, 30
 	// togetherSeconds is how long ago a move counts as part of the last one.
 	togetherSeconds = 10
 	// idleSeconds is how long to wait when no region is due.
@@ -360,7 +361,7 @@ func (t *Tracker) earn(now float64) {
 	if t.stats.Bursting {
 		t.owed = 0
 	}
-	pay := min(t.owed, b*(now-t.lastNow)/2)
+	pay := min(t.owed, b*(now-t.lastNow)/owedShare)
 	t.tokens, t.owed = t.tokens-pay, t.owed-pay
 	// What was not used within half a second is lost; a debt is not.
 	t.tokens = min(t.tokens, b*0.5)

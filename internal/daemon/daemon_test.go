@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -81,7 +82,20 @@ type source struct {
 func (s *source) Attach(daemon.Life) (sampler.Space, error) { return s.space, s.err }
 func (s *source) Close()                                    { s.closed = true }
 
-// world is an emulated machine with one process, all in the slowest tier.
+// turns is the loop's context. The loop asks it whenever it wakes, and so does
+// nothing before it knows what the test did.
+type turns struct {
+	context.Context
+	turn *atomic.Int64
+}
+
+func (c turns) Err() error {
+	c.turn.Load()
+	return c.Context.Err()
+}
+
+// world is an emulated machine with one process, all in the slowest tier. The
+// loop uses it while the test sleeps, and the test while the loop waits.
 type world struct {
 	t       *testing.T
 	root    string
@@ -93,6 +107,7 @@ type world struct {
 	daemon  *daemon.Daemon
 	done    chan error
 	stop    context.CancelFunc
+	turn    atomic.Int64
 }
 
 func newWorld(t *testing.T, toml string, change func(*daemon.Options)) *world {
@@ -136,8 +151,17 @@ func newWorld(t *testing.T, toml string, change func(*daemon.Options)) *world {
 	w.daemon = daemon.New(o)
 	ctx, cancel := context.WithCancel(t.Context())
 	w.stop = cancel
-	go func() { w.done <- w.daemon.Run(ctx) }()
+	go func() { w.done <- w.daemon.Run(turns{ctx, &w.turn}) }()
 	return w
+}
+
+// sleep gives the loop so much time, and returns when it waits for more. What
+// the test did comes before what the loop does then, and the other way round:
+// to sleep alone orders nothing.
+func (w *world) sleep(d time.Duration) {
+	w.turn.Add(1)
+	time.Sleep(d)
+	synctest.Wait()
 }
 
 // end stops the loop and looks for what it left behind.
@@ -189,7 +213,7 @@ func TestHotMemoryIsPromoted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, enforce, nil)
 		defer w.end()
-		time.Sleep(10 * time.Second)
+		w.sleep(10 * time.Second)
 		if hots, colds := w.onNode(1); hots != hot || colds != 0 {
 			t.Errorf("node1 holds %d hot and %d cold regions, want %d and 0", hots, colds, hot)
 		}
@@ -201,7 +225,7 @@ func TestHotMemoryIsPromoted(t *testing.T) {
 			t.Errorf("%+v", got)
 		}
 		moves := w.machine.Moves
-		time.Sleep(30 * time.Second)
+		w.sleep(30 * time.Second)
 		if w.machine.Moves != moves {
 			t.Errorf("%d more calls that move, with nothing to do", w.machine.Moves-moves)
 		}
@@ -219,7 +243,7 @@ func TestObserveMovesNothing(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, enforce, change)
 				defer w.end()
-				time.Sleep(20 * time.Second)
+				w.sleep(20 * time.Second)
 				if w.machine.Moves != 0 {
 					t.Errorf("%d calls that move", w.machine.Moves)
 				}
@@ -236,13 +260,13 @@ func TestProcessExits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, enforce, nil)
 		defer w.end()
-		time.Sleep(5 * time.Second)
+		w.sleep(5 * time.Second)
 		w.process.Exit()
 		w.source.space.Err = pagetable.ErrGone
 		if err := os.RemoveAll(filepath.Join(w.root, "proc", strconv.Itoa(pid))); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(5 * time.Second)
+		w.sleep(5 * time.Second)
 		if got := w.workload(); got.Processes != 0 || got.LastError != "" {
 			t.Errorf("%+v", got)
 		}
@@ -256,15 +280,15 @@ func TestReloadStopsEnforcing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, enforce, nil)
 		defer w.end()
-		time.Sleep(200 * time.Millisecond)
+		w.sleep(200 * time.Millisecond)
 		cfg, err := config.Parse("new.toml", []byte("[workload.train]\ncomm = [\"train\"]\n"))
 		if err != nil {
 			t.Fatal(err)
 		}
 		w.daemon.Reload(cfg)
-		time.Sleep(time.Second)
+		w.sleep(time.Second)
 		moves := w.machine.Moves
-		time.Sleep(10 * time.Second)
+		w.sleep(10 * time.Second)
 		if w.machine.Moves != moves {
 			t.Errorf("%d calls that move after the reload", w.machine.Moves-moves)
 		}
@@ -277,16 +301,15 @@ func TestReloadStopsEnforcing(t *testing.T) {
 // A process that cannot be watched is named, and tried again later.
 func TestRefusedProcess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, enforce, nil)
+		w := newWorld(t, enforce, func(o *daemon.Options) { o.Source.(*source).err = errors.New("no rights") })
 		defer w.end()
-		w.source.err = errors.New("no rights")
-		time.Sleep(3 * time.Second)
+		w.sleep(3 * time.Second)
 		got := w.workload()
 		if got.Processes != 1 || got.ProcessDetails[0].State != status.Refused || got.LastError == "" {
 			t.Errorf("%+v", got)
 		}
 		w.source.err = nil
-		time.Sleep(90 * time.Second)
+		w.sleep(90 * time.Second)
 		if got := w.workload(); got.ProcessDetails[0].State != status.Watched {
 			t.Errorf("%+v", got)
 		}
@@ -298,7 +321,7 @@ func TestExecIsNoticed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, enforce, nil)
 		defer w.end()
-		time.Sleep(3 * time.Second)
+		w.sleep(3 * time.Second)
 		w.process.Exec()
 		if err := w.process.Check(); !errors.Is(err, process.ErrExec) {
 			t.Fatal(err)
@@ -306,7 +329,7 @@ func TestExecIsNoticed(t *testing.T) {
 		next := &life{Process: w.machine.Spawn(pid)}
 		old := w.life
 		w.life = next
-		time.Sleep(3 * time.Second)
+		w.sleep(3 * time.Second)
 		if got := w.board.Load().DropsTotal[status.DropExec]; got == 0 || !old.closed {
 			t.Errorf("%d execs noticed, old life closed %v", got, old.closed)
 		}
@@ -317,22 +340,24 @@ func TestExecIsNoticed(t *testing.T) {
 // other.
 func TestSecondMover(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, enforce, nil)
+		var file string
+		w := newWorld(t, enforce, func(o *daemon.Options) {
+			file = o.Host.Path("proc/sys/kernel/numa_balancing")
+			if err := os.WriteFile(file, []byte("1\n"), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		})
 		defer w.end()
-		file := filepath.Join(w.root, "proc", "sys", "kernel", "numa_balancing")
-		if err := os.WriteFile(file, []byte("1\n"), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(2500 * time.Millisecond)
+		w.sleep(2500 * time.Millisecond)
 		moves := w.machine.Moves
-		time.Sleep(10 * time.Second)
+		w.sleep(10 * time.Second)
 		if s := w.board.Load(); w.machine.Moves != moves || s.Mode != status.Observe || !s.Forced {
 			t.Errorf("%d calls that move, mode %s, forced %v", w.machine.Moves-moves, s.Mode, s.Forced)
 		}
 		if err := os.WriteFile(file, []byte("0\n"), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(10 * time.Second)
+		w.sleep(10 * time.Second)
 		if hots, _ := w.onNode(1); hots != hot {
 			t.Errorf("%d of %d hot regions on node1", hots, hot)
 		}

@@ -36,7 +36,7 @@ func TestNothingMovesUnderPressure(t *testing.T) {
 			setPressure(t, file, 20.5)
 		})
 		defer w.end()
-		time.Sleep(20 * time.Second)
+		w.sleep(20 * time.Second)
 		if w.machine.Moves != 0 {
 			t.Errorf("%d calls that move, under pressure", w.machine.Moves)
 		}
@@ -46,14 +46,14 @@ func TestNothingMovesUnderPressure(t *testing.T) {
 		}
 
 		setPressure(t, file, 19.5)
-		time.Sleep(10 * time.Second)
+		w.sleep(10 * time.Second)
 		if hots, colds := w.onNode(1); hots != hot || colds != 0 {
 			t.Errorf("without pressure node1 holds %d hot and %d cold regions, want %d and 0", hots, colds, hot)
 		}
 
 		// Other memory becomes hot, and at the same time memory short.
 		setPressure(t, file, 80)
-		time.Sleep(time.Second)
+		w.sleep(time.Second)
 		moves := w.machine.Moves
 		mem := w.source.space.Memory
 		for i := range regions {
@@ -62,12 +62,12 @@ func TestNothingMovesUnderPressure(t *testing.T) {
 				mem.SetRate(i, 200)
 			}
 		}
-		time.Sleep(20 * time.Second)
+		w.sleep(20 * time.Second)
 		if w.machine.Moves != moves {
 			t.Errorf("%d calls that move while memory is short", w.machine.Moves-moves)
 		}
 		setPressure(t, file, 0)
-		time.Sleep(20 * time.Second)
+		w.sleep(20 * time.Second)
 		up := 0
 		for i := 1; i < regions; i += regions / hot {
 			if w.process.Node(uintptr(mem.Base)+uintptr(i*policy.RegionSize)) == 1 {
@@ -93,7 +93,7 @@ func TestPressureUnknown(t *testing.T) {
 				}
 			})
 			defer w.end()
-			time.Sleep(10 * time.Second)
+			w.sleep(10 * time.Second)
 			if hots, _ := w.onNode(1); hots != hot {
 				t.Errorf("file %q: %d of %d hot regions on node1", text, hots, hot)
 			}

@@ -64,7 +64,7 @@ func TestKernelWithoutBPF(t *testing.T) {
 			o.Source = nil // the real one
 			o.Ready = func() { ready = true }
 		})
-		time.Sleep(10 * time.Second)
+		w.sleep(10 * time.Second)
 		s := w.board.Load()
 		if s == nil || !ready {
 			t.Fatal("no epoch has come to its end")
@@ -91,7 +91,7 @@ func TestKernelWithoutBPF(t *testing.T) {
 		if err := os.RemoveAll(filepath.Join(w.root, "proc", strconv.Itoa(pid))); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(10 * time.Second)
+		w.sleep(10 * time.Second)
 		if s = w.board.Load(); s.Epoch.Number < before+10 || w.workload().Processes != 0 || w.machine.Moves != 0 {
 			t.Errorf("%d epochs later %d processes, %d calls that move", s.Epoch.Number-before, w.workload().Processes, w.machine.Moves)
 		}
