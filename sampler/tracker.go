@@ -164,6 +164,7 @@ type batch struct {
 	blocks   []uint32
 	pieces   []uint32 // of each block, what was cleared
 	biased   uint64   // a bit for each block: as in sample
+	unsure   uint64   // the same: it may be a huge page by now, and is looked at in part
 	exec     uint64
 	from, to float64 // when clearing began and ended
 	due      float64
@@ -737,16 +738,15 @@ func (t *Tracker) clearKey(p *process, k key, now float64) bool {
 
 // join adds pieces of a region to a batch.
 func (t *Tracker) join(p *process, b *batch, r *region, mask uint32, biased bool) {
-	if len(b.blocks) == 0 {
-		t.ranges = t.ranges[:0]
-	}
 	r.flags |= inFlight
 	if biased {
 		b.biased |= 1 << len(b.blocks)
 	}
+	if mask != r.movable && p.mayBeHuge(r.addr()) {
+		b.unsure |= 1 << len(b.blocks)
+	}
 	b.blocks = append(b.blocks, r.block)
 	b.pieces = append(b.pieces, mask)
-	t.ranges = p.clearable(t.ranges, r.addr(), mask, r.movable)
 }
 
 // begin clears a batch and puts it on the list; false if it is empty.
@@ -756,10 +756,20 @@ func (t *Tracker) begin(p *process, b *batch, k key, huge bool) bool {
 		return false
 	}
 	b.p, b.exec, b.key, b.boundary = p, p.exec, k, t.boundaries[k.boundary()]
+	err := t.sparePages(p, b)
+	t.ranges = t.ranges[:0]
+	for i, block := range b.blocks {
+		if ri, found := slices.BinarySearchFunc(p.regions, block, byBlock); found {
+			t.ranges = p.clearable(t.ranges, p.regions[ri].addr(), b.pieces[i], p.regions[ri].movable)
+		}
+	}
 	b.from = t.o.Clock.Now()
-	cleared, err := p.space.Clear(t.ranges)
+	if err == nil {
+		var cleared uint64
+		cleared, err = p.space.Clear(t.ranges)
+		t.stats.ClearedBytes += cleared
+	}
 	b.to = t.o.Clock.Now()
-	t.stats.ClearedBytes += cleared
 	if err != nil {
 		p.err = err
 		t.spare = append(t.spare, b)
@@ -770,11 +780,41 @@ func (t *Tracker) begin(p *process, b *batch, k key, huge bool) bool {
 	return true
 }
 
+// sparePages sees to it that no huge page is split, which clearing a part of one
+// does: of the regions that may have become huge since the last look, those
+// that have are cleared as a whole.
+func (t *Tracker) sparePages(p *process, b *batch) error {
+	if b.unsure == 0 {
+		return nil
+	}
+	t.addrs = t.addrs[:0]
+	for i, block := range b.blocks {
+		if b.unsure>>i&1 != 0 {
+			t.addrs = append(t.addrs, uint64(block)*policy.RegionSize)
+		}
+	}
+	i := -1
+	_, err := p.space.Walk(t.addrs, func(_ int, found *pagetable.Block) {
+		for i++; b.unsure>>i&1 == 0; i++ {
+		}
+		if found.Kind != pagetable.KindTable && found.Kind != pagetable.KindNone {
+			b.pieces[i], b.biased = policy.AllPieces, b.biased&^(1<<i)
+		}
+	})
+	return err
+}
+
+// mayBeHuge tells whether khugepaged may make a huge page of a region.
+func (p *process) mayBeHuge(addr uint64) bool {
+	i := p.runAt(addr)
+	return i < len(p.runs) && p.runs[i].Huge
+}
+
 func (t *Tracker) newBatch() *batch {
 	if n := len(t.spare); n > 0 {
 		b := t.spare[n-1]
 		t.spare = t.spare[:n-1]
-		b.blocks, b.pieces, b.biased, b.repeats = b.blocks[:0], b.pieces[:0], 0, 0
+		b.blocks, b.pieces, b.biased, b.unsure, b.repeats = b.blocks[:0], b.pieces[:0], 0, 0, 0
 		return b
 	}
 	return &batch{blocks: make([]uint32, 0, batchRegions), pieces: make([]uint32, 0, batchRegions)}

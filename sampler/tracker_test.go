@@ -156,6 +156,30 @@ func TestHugePages(t *testing.T) {
 	}
 }
 
+// The kernel may make huge pages of a region between two samples of slices.
+func TestHugePagesAreNotSplit(t *testing.T) {
+	tr, m, c := tracked(32, 0.05)
+	m.Runs[0].Huge = true
+	for i := range m.Regions {
+		m.SetRate(i, 1)
+	}
+	tr.SetBoundaries([]float32{1})
+	run(tr, c, 5)
+	for _, r := range m.Regions {
+		run(tr, c, 0.5)
+		r.Huge = true
+	}
+	run(tr, c, 5)
+	if m.Split > 0 {
+		t.Errorf("%d huge pages were split", m.Split)
+	}
+	for i, r := range tr.Snapshot()[0].Regions {
+		if r.Flags&policy.Huge == 0 {
+			t.Errorf("region %d is not known to be huge", i)
+		}
+	}
+}
+
 func TestSkewedRegionsGetDetail(t *testing.T) {
 	tr, m, c := tracked(16, 0.05)
 	for i, r := range m.Regions {

@@ -108,7 +108,7 @@ func TestGuestMillionMappings(t *testing.T) {
 		n    int
 		err  error
 	}{
-		{"joined", 100_000, nil}, {"joined", 300_000, nil}, {"joined", 990_000, nil},
+		{"holes", 100_000, pagetable.ErrTooMany}, {"joined", 1_000_000, nil},
 		{"holes", 1_000_000, pagetable.ErrTooMany},
 		{"holes", 60_000, nil},
 	} {
@@ -117,7 +117,7 @@ func TestGuestMillionMappings(t *testing.T) {
 			cmd := exec.Command("/proc/self/exe", "-test.run=^TestGuestMillionMappings$")
 			cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s %d", manyEnv, tt.kind, tt.n))
 			c, at := attach(t, s, cmd)
-			made := time.Since(begin)
+			t.Logf("made in %v", time.Since(begin).Round(time.Millisecond))
 			other := start(t, s)
 			mem := other.do("map %d 0", 2*policy.RegionSize)
 			other.do("touch 0 512")
@@ -138,13 +138,13 @@ func TestGuestMillionMappings(t *testing.T) {
 				}
 				last = r.End
 				runs++
-				if r.Start >= at && r.End <= at+uint64(2*tt.n)*4096 {
+				if r.End > at && r.Start < at+uint64(2*tt.n)*4096 {
 					in += r.VMAs
 				}
 			})
 			took := time.Since(begin)
 			runtime.ReadMemStats(&after)
-			t.Logf("made in %v, listed in %v: %d mappings, %d runs, %v", made.Round(time.Millisecond), took.Round(time.Millisecond), vmas, runs, err)
+			t.Logf("listed in %v: %d mappings, %d runs, %v", took.Round(time.Millisecond), vmas, runs, err)
 			if !errors.Is(err, tt.err) {
 				t.Errorf("error %v, want %v", err, tt.err)
 			}

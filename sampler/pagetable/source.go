@@ -53,6 +53,7 @@ type Source struct {
 	last   *walkRun
 	vmas   *uint64
 	policy *uint32
+	listed *uint32
 	format Format
 	base   uint64
 	buf    []byte
@@ -80,12 +81,16 @@ func Open(ranges []PhysRange) (*Source, error) {
 }
 
 func loadHint(err error) string {
+	// Without the kernel's types the library says the same as without BPF.
+	_, noTypes := btf.LoadKernelSpec()
 	switch {
-	case errors.Is(err, btf.ErrNotFound), errors.Is(err, os.ErrNotExist):
-		return "boot a kernel with CONFIG_DEBUG_INFO_BTF=y"
+	case errors.Is(err, unix.ENOSYS):
+		return "the kernel needs CONFIG_BPF_SYSCALL=y and at least version 6.1"
 	case errors.Is(err, unix.EPERM):
 		return "give tierd CAP_BPF and CAP_PERFMON; kernel lockdown in confidentiality mode forbids it altogether"
-	case errors.Is(err, ebpf.ErrNotSupported), errors.Is(err, unix.ENOSYS), errors.Is(err, unix.EINVAL):
+	case noTypes != nil, errors.Is(err, btf.ErrNotFound), errors.Is(err, os.ErrNotExist):
+		return "boot a kernel with CONFIG_DEBUG_INFO_BTF=y"
+	case errors.Is(err, ebpf.ErrNotSupported), errors.Is(err, unix.EINVAL):
 		return "the kernel needs CONFIG_BPF_SYSCALL=y and at least version 6.1"
 	}
 	return ""
@@ -149,6 +154,7 @@ func load(f Format, ranges []PhysRange) (*Source, error) {
 	s.last = (*walkRun)(at(walkVarLastRun))
 	s.vmas = (*uint64)(at(walkVarVmaTotal))
 	s.policy = (*uint32)(at(walkVarTaskPolicy))
+	s.listed = (*uint32)(at(walkVarListed))
 	table := unsafe.Slice((*byte)(at(walkVarNodeOf)), nodeOf.Size())
 	for i := range table {
 		table[i] = byte(policy.NoSlot)

@@ -75,6 +75,9 @@ type Run struct {
 	Class Class
 	// VMAs is how many mappings it joins.
 	VMAs int
+	// Huge tells whether the kernel may turn base pages of it into huge ones
+	// behind tierd's back (khugepaged).
+	Huge bool
 }
 
 // Space is the address space of one process, seen through a Source.
@@ -211,11 +214,11 @@ func (p *Space) Clear(ranges []Range) (uint64, error) {
 // gives way to who waits for it. policyMode is the mode of the
 // task's own memory policy, or -1.
 func (p *Space) Mappings(visit func(Run)) (vmas, policyMode int, err error) {
-	*p.s.last, *p.s.vmas, *p.s.policy = walkRun{}, 0, 0
+	*p.s.last, *p.s.vmas, *p.s.policy, *p.s.listed = walkRun{}, 0, 0, 0
 	runs, bad := 0, false
 	deliver := func(r *walkRun) {
 		if runs++; runs <= maxRuns {
-			visit(Run{Range{r.Start, r.End}, Class(r.Class), int(r.Vmas)})
+			visit(Run{Range{r.Start, r.End}, Class(r.Class), int(r.Vmas), r.Huge > 0})
 		}
 	}
 	size := int(unsafe.Sizeof(walkRun{}))

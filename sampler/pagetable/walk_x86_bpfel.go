@@ -76,6 +76,8 @@ type walkRun struct {
 	End   uint64
 	Class uint32
 	Vmas  uint32
+	Huge  uint32
+	Pad   uint32
 }
 
 // Names of all BPF objects in the ELF.
@@ -94,6 +96,7 @@ const (
 	walkVarLastRun       = "last_run"
 	walkVarLeafMask      = "leaf_mask"
 	walkVarLeafValue     = "leaf_value"
+	walkVarListed        = "listed"
 	walkVarNodeOf        = "node_of"
 	walkVarPageShift     = "page_shift"
 	walkVarPresentMask   = "present_mask"
@@ -175,6 +178,7 @@ type walkVariableSpecs struct {
 	LastRun       *ebpf.VariableSpec `ebpf:"last_run"`
 	LeafMask      *ebpf.VariableSpec `ebpf:"leaf_mask"`
 	LeafValue     *ebpf.VariableSpec `ebpf:"leaf_value"`
+	Listed        *ebpf.VariableSpec `ebpf:"listed"`
 	NodeOf        *ebpf.VariableSpec `ebpf:"node_of"`
 	PageShift     *ebpf.VariableSpec `ebpf:"page_shift"`
 	PresentMask   *ebpf.VariableSpec `ebpf:"present_mask"`
@@ -230,6 +234,7 @@ type walkVariables struct {
 	LastRun       *ebpf.Variable `ebpf:"last_run"`
 	LeafMask      *ebpf.Variable `ebpf:"leaf_mask"`
 	LeafValue     *ebpf.Variable `ebpf:"leaf_value"`
+	Listed        *ebpf.Variable `ebpf:"listed"`
 	NodeOf        *ebpf.Variable `ebpf:"node_of"`
 	PageShift     *ebpf.Variable `ebpf:"page_shift"`
 	PresentMask   *ebpf.Variable `ebpf:"present_mask"`

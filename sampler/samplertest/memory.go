@@ -52,6 +52,8 @@ type Memory struct {
 	// region costs that part. RangeCost is for each range that is cleared.
 	ClearCost, WalkCost, RangeCost float64
 	Closed                         bool
+	// Split counts the huge pages that clearing a part of them has split.
+	Split int
 
 	pace float64
 	rng  *rand.Rand
@@ -174,6 +176,10 @@ func (m *Memory) Clear(ranges []pagetable.Range) (uint64, error) {
 			m.Clock.Spend(m.ClearCost * float64(end-a) / policy.RegionSize)
 			if r := m.at(a); r != nil {
 				m.age(r)
+				if r.Huge && end-a < policy.RegionSize {
+					r.Huge = false
+					m.Split++
+				}
 				first := a % policy.RegionSize / policy.PageSize
 				clear(r.young[first : first+(end-a)/policy.PageSize])
 			}

@@ -371,6 +371,7 @@ int walk_task(struct bpf_iter__task *ctx)
 #define VM_IO 0x00004000UL
 #define VM_HUGETLB 0x00400000UL
 #define VM_MIXEDMAP 0x10000000UL
+#define VM_NOHUGEPAGE 0x40000000UL
 
 enum class {
 	CLASS_FILE = 1,
@@ -385,6 +386,8 @@ struct run {
 	__u64 start, end;
 	__u32 class;
 	__u32 vmas;
+	__u32 huge; /* of its mappings, those in which huge pages may appear */
+	__u32 pad;
 };
 
 /* Neighbours of one class are reported as one run: a process of a million
@@ -392,6 +395,12 @@ struct run {
 struct run last_run;
 __u64 vma_total;
 __u32 task_policy; /* mode of the task's own mempolicy, plus one; 0: none */
+/*
+ * Set at the end of the list. A read after that shows the mappings after the last full
+ * buffer again: the kernel forgets that an iterator over one task is at its end,
+ * and a reader that waits for the end of file would never see it.
+ */
+__u32 listed;
 
 SEC("iter/task_vma")
 int list_vmas(struct bpf_iter__task_vma *ctx)
@@ -402,7 +411,11 @@ int list_vmas(struct bpf_iter__task_vma *ctx)
 	unsigned long flags;
 	__u32 class = 0;
 
-	if (!vma || !task)
+	if (!vma || !task) {
+		listed = 1;
+		return 0;
+	}
+	if (listed)
 		return 0;
 	flags = vma->vm_flags;
 	if (vma->vm_file)
@@ -424,6 +437,7 @@ int list_vmas(struct bpf_iter__task_vma *ctx)
 	if (last_run.end == vma->vm_start && last_run.class == class && last_run.vmas) {
 		last_run.end = vma->vm_end;
 		last_run.vmas++;
+		last_run.huge += !(flags & VM_NOHUGEPAGE);
 	} else {
 		/* When the buffer is full the kernel shows this mapping again. */
 		if (last_run.vmas && bpf_seq_write(ctx->meta->seq, &last_run, sizeof(last_run)))
@@ -432,6 +446,7 @@ int list_vmas(struct bpf_iter__task_vma *ctx)
 		last_run.end = vma->vm_end;
 		last_run.class = class;
 		last_run.vmas = 1;
+		last_run.huge = !(flags & VM_NOHUGEPAGE);
 	}
 	vma_total++;
 	return 0;
