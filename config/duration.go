@@ -24,7 +24,7 @@ func (d *Duration) UnmarshalText(text []byte) error {
 		return valueErrorf(fmt.Sprintf("say %q or %q", bounded(s)+"s", bounded(s)+"ms"), "%s has no unit", quote(s))
 	}
 	compact := s
-	if n, unit, err := quantity(s); err == nil && n != nil && strings.IndexAny(unit, "0123456789. ") < 0 {
+	if n, unit, err := quantity(s); err == nil && n != nil && !strings.ContainsAny(unit, "0123456789. ") {
 		// One number and one unit, perhaps with a space between.
 		compact = strings.ReplaceAll(s, " ", "")
 	}

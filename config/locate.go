@@ -227,7 +227,9 @@ func (s *scanner) str() {
 		case multi && strings.HasPrefix(s.text[s.pos:], q+q+q):
 			s.pos += 3
 			// Up to two quotes may stand before the closing three.
-			_ = s.take(q[0]) && s.take(q[0])
+			for range 2 {
+				s.take(q[0])
+			}
 			return
 		}
 		s.pos++

@@ -228,7 +228,9 @@ func TestHostSourcesAndArchive(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	sources, err = hostSources(root)
+	if sources, err = hostSources(root); err != nil {
+		t.Fatal(err)
+	}
 	if got, err := archive(sources); err != nil || got.uri != "http://mirror.example/debian" || got.signedBy != debianKeyring {
 		t.Errorf("archive %v, %v", got, err)
 	}
