@@ -192,7 +192,8 @@ func TestGuest32Bit(t *testing.T) {
 	}
 	last := at + size32 - policy.RegionSize
 	c.clear(last)
-	if b := c.block(last); b.YoungPages > 8 {
+	// What was touched last may wait in a batch for the LRU list still: MADV_COLD passes it over.
+	if b := c.block(last); b.YoungPages > 31 {
 		t.Errorf("%d pages are young after clearing", b.YoungPages)
 	}
 	again()
