@@ -3,7 +3,6 @@ package config
 import (
 	"bytes"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -17,9 +16,9 @@ import (
 	"github.com/BurntSushi/toml"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
-)
 
-var update = flag.Bool("update", false, "write the golden files")
+	"github.com/tierd/tierd/internal/golden"
+)
 
 func parse(t *testing.T, text string) *Config {
 	t.Helper()
@@ -165,24 +164,7 @@ uid = 5
 	if err := Problems(c.NotActedOn()).Render(&b); err != nil {
 		t.Fatal(err)
 	}
-	checkGolden(t, "notices.golden", b.Bytes())
-}
-
-func checkGolden(t *testing.T, name string, got []byte) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), string(got)); diff != "" {
-		t.Errorf("%s (-want +got):\n%s", path, diff)
-	}
+	golden.Check(t, "testdata/notices.golden", b.Bytes())
 }
 
 // Each testdata/bad/*.toml has a golden file with all that is wrong with it.
@@ -207,7 +189,7 @@ func TestBadFiles(t *testing.T) {
 			if err := ps.Render(&b); err != nil {
 				t.Fatal(err)
 			}
-			checkGolden(t, filepath.Join("bad", strings.TrimSuffix(name, ".toml")+".golden"), b.Bytes())
+			golden.Check(t, "testdata/bad/"+strings.TrimSuffix(name, ".toml")+".golden", b.Bytes())
 		})
 	}
 }
@@ -483,7 +465,7 @@ func TestCheckNodes(t *testing.T) {
 	if err := ps.Render(&b); err != nil {
 		t.Fatal(err)
 	}
-	checkGolden(t, "nodes.golden", b.Bytes())
+	golden.Check(t, "testdata/nodes.golden", b.Bytes())
 
 	made := &Config{Tiers: []Tier{{Name: "t", Nodes: NodeSetOf(3)}}}
 	if got := made.CheckNodes(NodeSet{}).Error(); got != "config: tier.t.nodes: node 3 does not exist on this machine" {
@@ -546,7 +528,7 @@ func TestRender(t *testing.T) {
 	if err := ps.Render(&b); err != nil {
 		t.Fatal(err)
 	}
-	checkGolden(t, "render.golden", b.Bytes())
+	golden.Check(t, "testdata/render.golden", b.Bytes())
 }
 
 func TestNearest(t *testing.T) {

@@ -3,20 +3,17 @@ package topology_test
 import (
 	"bytes"
 	"encoding/json"
-	"flag"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/tierd/tierd/internal/golden"
 	"github.com/tierd/tierd/internal/hostfs"
 	"github.com/tierd/tierd/internal/hostfs/hostfstest"
 	"github.com/tierd/tierd/topology"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
 
 func discover(t *testing.T, fs *hostfs.FS, ov topology.Overrides) *topology.Machine {
 	t.Helper()
@@ -97,30 +94,13 @@ func TestHosts(t *testing.T) {
 			if err := topology.Draw(&text, m, topology.DrawOptions{}); err != nil {
 				t.Fatal(err)
 			}
-			golden(t, name+".txt", text.Bytes())
+			golden.Check(t, "testdata/"+name+".txt", text.Bytes())
 			js, err := json.MarshalIndent(m, "", "  ")
 			if err != nil {
 				t.Fatal(err)
 			}
-			golden(t, name+".json", append(js, '\n'))
+			golden.Check(t, "testdata/"+name+".json", append(js, '\n'))
 		})
-	}
-}
-
-func golden(t *testing.T, name string, got []byte) {
-	t.Helper()
-	file := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(file, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err, "(-update writes it)")
-	}
-	if d := cmp.Diff(string(want), string(got)); d != "" {
-		t.Errorf("%s (-want +got; -update accepts):\n%s", file, d)
 	}
 }
 

@@ -4,24 +4,21 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"flag"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
 	"github.com/tierd/tierd/config"
 	"github.com/tierd/tierd/internal/doctor"
+	"github.com/tierd/tierd/internal/golden"
 	"github.com/tierd/tierd/internal/hostfs"
 	"github.com/tierd/tierd/internal/hostfs/hostfstest"
 	"github.com/tierd/tierd/sampler/pagetable"
 	"github.com/tierd/tierd/topology"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
 
 const hosts = "../../topology/testdata"
 
@@ -45,20 +42,7 @@ func TestHosts(t *testing.T) {
 				t.Fatal(err)
 			}
 			text := strings.ReplaceAll(got.String(), fs.Root(), "ROOT")
-			golden := filepath.Join("testdata", name+".txt")
-			if *update {
-				os.MkdirAll("testdata", 0o755)
-				if err := os.WriteFile(golden, []byte(text), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(golden)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(string(want), text); diff != "" {
-				t.Errorf("-update writes it anew:\n%s", diff)
-			}
+			golden.Check(t, "testdata/"+name+".txt", text)
 			if b, err := json.Marshal(r); err != nil || !bytes.Contains(b, []byte(`"schema_version":1`)) {
 				t.Errorf("%s %v", b, err)
 			}

@@ -3,28 +3,23 @@ package metrics_test
 import (
 	"bytes"
 	"context"
-	"flag"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
+	"github.com/tierd/tierd/internal/golden"
 	"github.com/tierd/tierd/internal/metrics"
 	"github.com/tierd/tierd/internal/status"
 )
-
-var update = flag.Bool("update", false, "write golden files and docs/metrics.md anew")
 
 var build = metrics.Build{Version: "1.2.3", Revision: "0123456789ab", GoVersion: "go1.26"}
 
@@ -108,7 +103,7 @@ func TestPage(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got := page(t, tt.s, tt.epochs...)
-			golden(t, filepath.Join("testdata", tt.name+".prom"), got)
+			golden.Check(t, "testdata/"+tt.name+".prom", got)
 			problems, err := promlint.New(strings.NewReader(got)).Lint()
 			if err != nil {
 				t.Fatal(err)
@@ -190,27 +185,7 @@ func TestHostileNames(t *testing.T) {
 }
 
 func TestDocs(t *testing.T) {
-	golden(t, filepath.Join("..", "..", "docs", "metrics.md"), metrics.Document())
-}
-
-func golden(t *testing.T, file, got string) {
-	t.Helper()
-	if *update {
-		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s: -update writes it anew:\n%s", file, diff)
-	}
+	golden.Check(t, "../../docs/metrics.md", metrics.Document())
 }
 
 func TestServe(t *testing.T) {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"flag"
 	"image"
 	"image/color"
 	"image/png"
@@ -15,16 +14,13 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/tierd/tierd/config"
+	"github.com/tierd/tierd/internal/golden"
 	"github.com/tierd/tierd/internal/load"
 	"github.com/tierd/tierd/internal/status"
 	"github.com/tierd/tierd/test/scenario"
 	"github.com/tierd/tierd/test/vm"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
 
 // made is a run up to a time in seconds: tierd starts at 5 s, needs 6 s, the hot set shifts at 45 s, and is back 8 s later.
 func made(until float64) *story {
@@ -60,23 +56,6 @@ func made(until float64) *story {
 	return st
 }
 
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s (-want +got; -update writes it):\n%s", path, diff)
-	}
-}
-
 func TestFrame(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
@@ -92,7 +71,7 @@ func TestFrame(t *testing.T) {
 		{"color.txt", 60, view{width: 60, height: 24, color: true}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			golden(t, tt.name, strings.Join(frame(made(tt.until), tt.view), "\n")+"\n")
+			golden.Check(t, "testdata/"+tt.name, strings.Join(frame(made(tt.until), tt.view), "\n")+"\n")
 		})
 	}
 }
@@ -144,7 +123,7 @@ func TestLines(t *testing.T) {
 	if strings.Contains(out.String(), "\x1b") {
 		t.Error("codes of a terminal in what is none")
 	}
-	golden(t, "lines.txt", out.String())
+	golden.Check(t, "testdata/lines.txt", out.String())
 
 	out.Reset()
 	s = newScreen(&out, func(string) string { return "" }, true)
@@ -157,7 +136,7 @@ func TestLines(t *testing.T) {
 
 func TestSummary(t *testing.T) {
 	series := scenario.Series{End: scenario.End{CPUSeconds: 17}}
-	golden(t, "summary.txt", made(90).summary(&series))
+	golden.Check(t, "testdata/summary.txt", made(90).summary(&series))
 }
 
 func TestFailure(t *testing.T) {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"flag"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -15,27 +14,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/tierd/tierd/internal/golden"
 	"github.com/tierd/tierd/test/vm/wire"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
-
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if d := cmp.Diff(string(want), got); d != "" {
-		t.Errorf("%s (-want +got):\n%s", path, d)
-	}
-}
 
 func TestQEMUArguments(t *testing.T) {
 	four := ThreeTier()
@@ -49,7 +30,7 @@ func TestQEMUArguments(t *testing.T) {
 			}
 			// One option with its values on each line.
 			line := strings.Join(m.args("vmlinuz", "initrd"), " ")
-			golden(t, name+".qemu", strings.ReplaceAll(line, " -", "\n-")+"\n")
+			golden.Check(t, "testdata/"+name+".qemu", strings.ReplaceAll(line, " -", "\n-")+"\n")
 		})
 	}
 }
@@ -102,7 +83,7 @@ func TestCPIO(t *testing.T) {
 	if buf.Len()%4 != 0 {
 		t.Errorf("%d bytes are not a multiple of 4", buf.Len())
 	}
-	golden(t, "small.cpio", buf.String())
+	golden.Check(t, "testdata/small.cpio", buf.String())
 }
 
 func TestInitramfsHoldsFilesAndFolders(t *testing.T) {
