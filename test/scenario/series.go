@@ -131,15 +131,20 @@ func (s *Series) Reach(phase int, v Value, want float64) float64 {
 	return first
 }
 
-// Mean is the mean of v over the time from one moment to another, with v going in straight lines between the samples.
-// Before the first and after the last sample it is as there. NaN without any sample.
-func (s *Series) Mean(v Value, from, to float64) float64 {
-	var t, x []float64
+// points are the times at which v is known, and its values there.
+func (s *Series) points(v Value) (t, x []float64) {
 	for i := range s.Samples {
 		if y, ok := v(&s.Samples[i]); ok {
 			t, x = append(t, s.Samples[i].T), append(x, y)
 		}
 	}
+	return t, x
+}
+
+// Mean is the mean of v over the time from one moment to another, with v going in straight lines between the samples.
+// Before the first and after the last sample it is as there. NaN without any sample.
+func (s *Series) Mean(v Value, from, to float64) float64 {
+	t, x := s.points(v)
 	if len(t) == 0 || to <= from {
 		return math.NaN()
 	}
@@ -167,12 +172,7 @@ func (s *Series) Max(v Value, from, to float64) float64 {
 
 // Rate is how much a counter grew per second between two moments; NaN without any sample.
 func (s *Series) Rate(v Value, from, to float64) float64 {
-	var t, x []float64
-	for i := range s.Samples {
-		if y, ok := v(&s.Samples[i]); ok {
-			t, x = append(t, s.Samples[i].T), append(x, y)
-		}
-	}
+	t, x := s.points(v)
 	if len(t) == 0 || to <= from {
 		return math.NaN()
 	}
