@@ -79,16 +79,7 @@ func Definitions() []Definition {
 			emit(float64(v.Config.ReloadsTotal))
 		}},
 		{"tierd_drops_total", Counter, []string{"reason"}, "What was given up: processes, moves, samples and epochs.", func(v *view, emit emitter) {
-			unnamed := uint64(0)
-			for r, n := range v.DropsTotal {
-				if !isDrop(r) {
-					unnamed += n
-				}
-			}
-			for _, r := range status.Drops() {
-				emit(float64(v.DropsTotal[r]), string(r))
-			}
-			emit(float64(unnamed), other)
+			byName(v.DropsTotal, drops(), func(n float64, name string) { emit(n, name) })
 		}},
 		{"tierd_enforcing", Gauge, nil, "1 when tierd may move memory of at least one workload, 0 when it only observes.", func(v *view, emit emitter) {
 			emit(flag(v.Mode == status.Enforce))

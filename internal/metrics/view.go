@@ -107,24 +107,29 @@ func (v *view) byTier(emit emitter, of func(g *group, tier string) float64) {
 	}
 }
 
-// closed emits one number of each workload and name of a closed set, 0 for those that are missing; names outside
-// the set are summed up as "other".
+// closed emits one number of each workload and name of a closed set.
 func (v *view) closed(emit emitter, names []string, of func(*group) map[string]uint64) {
 	for i := range v.groups {
-		counts := of(&v.groups[i])
-		rest := uint64(0)
-		for name, n := range counts {
-			if name == other || !slices.Contains(names, name) {
-				rest += n
-			}
-		}
-		for _, name := range names {
-			if name != other {
-				emit(float64(counts[name]), v.groups[i].label, name)
-			}
-		}
-		emit(float64(rest), v.groups[i].label, other)
+		g := &v.groups[i]
+		byName(of(g), names, func(n float64, name string) { emit(n, g.label, name) })
 	}
+}
+
+// byName emits one number for each name of a closed set, 0 for those that are missing; names outside the set are
+// summed up as "other".
+func byName[K ~string](counts map[K]uint64, names []string, emit func(n float64, name string)) {
+	rest := uint64(0)
+	for name, n := range counts {
+		if string(name) == other || !slices.Contains(names, string(name)) {
+			rest += n
+		}
+	}
+	for _, name := range names {
+		if name != other {
+			emit(float64(counts[K(name)]), name)
+		}
+	}
+	emit(float64(rest), other)
 }
 
 func flag(b bool) float64 {
@@ -133,5 +138,3 @@ func flag(b bool) float64 {
 	}
 	return 0
 }
-
-func isDrop(d status.Drop) bool { return slices.Contains(status.Drops(), d) }
