@@ -114,6 +114,7 @@ func TestVerdicts(t *testing.T) {
 		{name: "damon", host: "-- sys/kernel/mm/damon/admin/kdamonds/nr_kdamonds --\n2\n-- sys/kernel/mm/damon/admin/kdamonds/1/state --\non\n", id: "kernel.damon", want: doctor.Warn, found: "1 worker)"},
 		{name: "damon off", host: "-- sys/kernel/mm/damon/admin/kdamonds/nr_kdamonds --\n1\n", id: "kernel.damon", want: doctor.OK, found: "does not run"},
 		{name: "damon idle", host: "-- sys/kernel/mm/damon/admin/kdamonds/nr_kdamonds --\n0\n", id: "kernel.damon", want: doctor.OK},
+		{name: "damon garbage", host: "-- sys/kernel/mm/damon/admin/kdamonds/nr_kdamonds --\nmany\n", id: "kernel.damon", want: doctor.Unknown},
 		{name: "no config", id: "config.file", want: doctor.OK, found: "does not exist"},
 		{name: "bad config", cfgErr: bad, id: "config.file", want: doctor.Fail, found: "2 problems"},
 		{name: "unreadable config", cfgErr: unix.EACCES, id: "config.file", want: doctor.Fail},

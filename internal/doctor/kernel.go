@@ -12,13 +12,6 @@ import (
 	"github.com/tierd/tierd/topology"
 )
 
-// Files of the host that no method of hostfs reads.
-const (
-	btfFile      = "sys/kernel/btf/vmlinux"
-	damonDir     = "sys/kernel/mm/damon/admin/kdamonds"
-	demotionFile = "sys/kernel/mm/numa/demotion_enabled"
-)
-
 // Numbers of capabilities (include/uapi/linux/capability.h).
 const (
 	capSysPtrace = unix.CAP_SYS_PTRACE

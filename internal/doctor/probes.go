@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -109,11 +108,9 @@ func pageTable(e *examination) Check {
 
 func kernelBTF(e *examination) Check {
 	const advice = "boot a kernel with CONFIG_DEBUG_INFO_BTF=y"
-	fd, err := e.Host.Open(btfFile, unix.O_RDONLY)
-	if err != nil {
+	if err := e.Host.KernelTypes(); err != nil {
 		return e.unread(err, found(Fail, advice, "the kernel gives no type information"))
 	}
-	unix.Close(fd)
 	return found(OK, "", "the kernel gives type information")
 }
 
@@ -182,7 +179,7 @@ func demotion(e *examination) Check {
 	case err != nil:
 		return e.unread(err, found(OK, "", "the kernel has no demotion"))
 	case on && !e.single():
-		return found(Warn, "before tierd enforces, write false to "+e.Host.Path(demotionFile), "on: when a node is full, the kernel itself puts pages into slower nodes, just promoted ones too")
+		return found(Warn, "before tierd enforces, write false to "+e.Host.DemotionPath(), "on: when a node is full, the kernel itself puts pages into slower nodes, just promoted ones too")
 	case on:
 		return found(OK, "", "on, without effect on one node")
 	}
@@ -190,24 +187,13 @@ func demotion(e *examination) Check {
 }
 
 func damon(e *examination) Check {
-	b, err := e.Host.ReadFile(damonDir+"/nr_kdamonds", 64)
-	if err != nil {
-		return e.unread(err, found(OK, "", "DAMON is not in use"))
-	}
-	n, err := strconv.Atoi(strings.TrimSpace(string(b)))
-	if err != nil {
-		return found(Unknown, "", "nr_kdamonds: %.20q", b)
-	}
-	running := 0
-	for i := range min(n, 64) {
-		if state, err := e.Host.ReadFile(damonDir+"/"+strconv.Itoa(i)+"/state", 64); err == nil && strings.TrimSpace(string(state)) == "on" {
-			running++
-		}
-	}
+	workers, running, err := e.Host.DAMON()
 	switch {
+	case err != nil:
+		return e.unread(err, found(OK, "", "DAMON is not in use"))
 	case running > 0:
 		return found(Warn, "make sure that none of its schemes migrates pages, and leave the setup to its owner", "somebody runs DAMON (%s); its schemes may move pages, too", count(running, "worker"))
-	case n > 0:
+	case workers > 0:
 		return found(OK, "", "somebody has set up DAMON, and it does not run")
 	}
 	return found(OK, "", "nobody has set up DAMON")

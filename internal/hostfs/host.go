@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // Counters are numbers by the kernel's own names. A name that the kernel does not give is not in it.
@@ -314,9 +316,54 @@ func (f *FS) NumaBalancing() (int, error) {
 	return read(f, "proc/sys/kernel/numa_balancing", smallFile, ParseInt)
 }
 
+const demotionFile = "sys/kernel/mm/numa/demotion_enabled"
+
 // DemotionEnabled says whether the kernel demotes pages on reclaim.
 func (f *FS) DemotionEnabled() (bool, error) {
-	return read(f, "sys/kernel/mm/numa/demotion_enabled", smallFile, ParseBool)
+	return read(f, demotionFile, smallFile, ParseBool)
+}
+
+// DemotionPath names the switch of [FS.DemotionEnabled] for a person.
+func (f *FS) DemotionPath() string { return f.Path(demotionFile) }
+
+// KernelTypes returns nil if the kernel gives the types of its structures, as BTF.
+func (f *FS) KernelTypes() error {
+	fd, err := f.Open("sys/kernel/btf/vmlinux", unix.O_RDONLY)
+	if err != nil {
+		return err
+	}
+	return unix.Close(fd)
+}
+
+// maxKdamonds bounds how many workers of DAMON are asked for their state.
+const maxKdamonds = 64
+
+// DAMON returns how many workers somebody has set up through sysfs, and how many of them run.
+func (f *FS) DAMON() (workers, running int, err error) {
+	const dir = "sys/kernel/mm/damon/admin/kdamonds"
+	workers, err = read(f, dir+"/nr_kdamonds", smallFile, ParseInt)
+	if err != nil {
+		return 0, 0, err
+	}
+	for i := range min(workers, maxKdamonds) {
+		// One that cannot be read went away meanwhile, and counts as one that does not run.
+		if on, err := read(f, dir+"/"+strconv.Itoa(i)+"/state", smallFile, parseState); err == nil && on {
+			running++
+		}
+	}
+	return workers, running, nil
+}
+
+// parseState reads kdamonds/N/state: "on" or "off".
+func parseState(b []byte) (bool, error) {
+	switch s := string(clean(b)); s {
+	case "on":
+		return true, nil
+	case "off":
+		return false, nil
+	default:
+		return false, fmt.Errorf("state: bad value %.40q", s)
+	}
 }
 
 // LRUGenEnabled returns the switches of the multi-generational LRU; 0 is off.

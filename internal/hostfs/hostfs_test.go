@@ -271,6 +271,54 @@ func TestPCI(t *testing.T) {
 	}
 }
 
+func TestKernelTypes(t *testing.T) {
+	if err := host(t, "-- sys/kernel/btf/vmlinux --\n").KernelTypes(); err != nil {
+		t.Error(err)
+	}
+	if err := host(t, "").KernelTypes(); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("without BTF: %v", err)
+	}
+}
+
+func TestDAMON(t *testing.T) {
+	const dir = "sys/kernel/mm/damon/admin/kdamonds/"
+	for _, tt := range []struct {
+		name, host       string
+		workers, running int
+	}{
+		{"none", "-- " + dir + "nr_kdamonds --\n0\n", 0, 0},
+		{"one of two", "-- " + dir + "nr_kdamonds --\n2\n-- " + dir + "0/state --\noff\n-- " + dir + "1/state --\non\n", 2, 1},
+		{"gone meanwhile", "-- " + dir + "nr_kdamonds --\n1\n", 1, 0},
+		{"very many", "-- " + dir + "nr_kdamonds --\n2000000000\n-- " + dir + "0/state --\non\n", 2000000000, 1},
+		{"negative", "-- " + dir + "nr_kdamonds --\n-1\n", -1, 0},
+	} {
+		workers, running, err := host(t, tt.host).DAMON()
+		if err != nil || workers != tt.workers || running != tt.running {
+			t.Errorf("%s: %d workers, %d run, %v; want %d and %d", tt.name, workers, running, err, tt.workers, tt.running)
+		}
+	}
+	if _, _, err := host(t, "").DAMON(); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("without DAMON: %v", err)
+	}
+	if _, _, err := host(t, "-- "+dir+"nr_kdamonds --\nmany\n").DAMON(); err == nil || errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("garbage: %v", err)
+	}
+}
+
+// TestDemotionPath: the file that a person is told to write is the one that is read.
+func TestDemotionPath(t *testing.T) {
+	f := host(t, "-- sys/kernel/mm/numa/demotion_enabled --\ntrue\n")
+	if on, err := f.DemotionEnabled(); err != nil || !on {
+		t.Fatalf("%v, %v", on, err)
+	}
+	if err := os.WriteFile(f.DemotionPath(), []byte("false\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if on, err := f.DemotionEnabled(); err != nil || on {
+		t.Errorf("%v, %v after writing %s", on, err, f.DemotionPath())
+	}
+}
+
 func TestRunningHost(t *testing.T) {
 	f := hostfs.New("/")
 	if !f.Live() {

@@ -72,7 +72,8 @@ func hostPaths(file *ast.File) []*ast.BasicLit {
 				return true
 			}
 			s, err := strconv.Unquote(n.Value)
-			if err == nil && (strings.Contains(s, "/proc/") || strings.Contains(s, "/sys/")) {
+			rooted := "/" + strings.TrimLeft(s, "/") // "proc/…" is what the methods of FS take
+			if err == nil && (strings.Contains(rooted, "/proc/") || strings.Contains(rooted, "/sys/")) {
 				bad = append(bad, n)
 			}
 		}
@@ -82,12 +83,12 @@ func hostPaths(file *ast.File) []*ast.BasicLit {
 }
 
 func TestHostPathsFindsThem(t *testing.T) {
-	src := "package p\nimport _ \"golang.org/x/sys/unix\"\nconst a = \"/proc/meminfo\"\nvar b = `x /sys/kernel`\nvar c = \"process\"\n"
+	src := "package p\nimport _ \"golang.org/x/sys/unix\"\nconst a = \"/proc/meminfo\"\nvar b = `x /sys/kernel`\nvar c = \"process\"\nvar d = \"sys/kernel\"\n"
 	file, err := parser.ParseFile(token.NewFileSet(), "p.go", src, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := len(hostPaths(file)); got != 2 {
-		t.Errorf("found %d literals, want 2", got)
+	if got := len(hostPaths(file)); got != 3 {
+		t.Errorf("found %d literals, want 3", got)
 	}
 }
