@@ -347,23 +347,11 @@ func (f *FS) DAMON() (workers, running int, err error) {
 	}
 	for i := range min(workers, maxKdamonds) {
 		// One that cannot be read went away meanwhile, and counts as one that does not run.
-		if on, err := read(f, dir+"/"+strconv.Itoa(i)+"/state", smallFile, parseState); err == nil && on {
+		if on, err := read(f, dir+"/"+strconv.Itoa(i)+"/state", smallFile, ParseBool); err == nil && on {
 			running++
 		}
 	}
 	return workers, running, nil
-}
-
-// parseState reads kdamonds/N/state: "on" or "off".
-func parseState(b []byte) (bool, error) {
-	switch s := string(clean(b)); s {
-	case "on":
-		return true, nil
-	case "off":
-		return false, nil
-	default:
-		return false, fmt.Errorf("state: bad value %.40q", s)
-	}
 }
 
 // LRUGenEnabled returns the switches of the multi-generational LRU; 0 is off.
