@@ -36,7 +36,10 @@ func captured(t *testing.T, name string) *topology.Machine {
 	if err != nil || len(inside) != 1 {
 		t.Fatalf("%s: %v, %v; want one folder", archive, inside, err)
 	}
-	return discover(t, hostfs.New(filepath.Join(root, inside[0].Name())), topology.Overrides{})
+	fs := hostfs.New(filepath.Join(root, inside[0].Name()))
+	m := discover(t, fs, topology.Overrides{})
+	confirm(t, fs, m)
+	return m
 }
 
 // nothingInvented checks facts that none of the captured trees holds.

@@ -147,13 +147,20 @@ func (d *discovery) classify() {
 	}
 }
 
+// override is the configuration that says what was decided of a node. Somebody may paste it unread, so it must not
+// turn a decision round: what else may be true stands behind it as a comment.
+func override(n *Node, tier string) string {
+	return fmt.Sprintf("[tier.%s]\nnodes = \"%d\"", tier, n.ID)
+}
+
+const orFaster = "   # or [tier." + tierHBM + "], if it is faster than DRAM"
+
 // classifyOne sets the kind of a node with memory and returns the tier that it has without overrides.
 func (d *discovery) classifyOne(n *Node) string {
 	set := func(k Kind, from string) { n.Kind, n.Provenance["kind"] = k, from }
 	hmat, hmatOK := d.hmatSpeed(n)
 	kernel, kernelOK := d.kernelSpeed(n)
 	_, fixed := d.ov.tierOf(n.ID)
-	override := func(tier string) string { return fmt.Sprintf("[tier.%s]\nnodes = \"%d\"", tier, n.ID) }
 
 	if pci, ok := d.gpuOf[n.ID]; ok {
 		set(KindGPU, "nvidia numa_status of "+pci)
@@ -172,7 +179,7 @@ func (d *discovery) classifyOne(n *Node) string {
 			if hmat > 0 {
 				tier = tierCXL
 			}
-			d.find("cpu-node-differs", nodeName(n.ID), override(tier),
+			d.find("cpu-node-differs", nodeName(n.ID), override(n, tierDRAM)+"   # or [tier."+tier+"], if HMAT is right",
 				"node %d has CPUs and counts as DRAM, but HMAT says that it is %s the other nodes with CPUs", n.ID, hmat)
 		}
 		return tierDRAM
@@ -203,7 +210,7 @@ func (d *discovery) classifyOne(n *Node) string {
 		}
 		set(KindCXL, from)
 		if !fixed {
-			d.find("tier-by-kernel", nodeName(n.ID), override(tierHBM),
+			d.find("tier-by-kernel", nodeName(n.ID), override(n, tierCXL)+orFaster,
 				"node %d has no CPUs and no HMAT data; the kernel's memory_tier%d says slower than DRAM, which is also what it says of "+
 					"special-purpose memory that it knows nothing of", n.ID, n.MemoryTier)
 		}
@@ -221,7 +228,7 @@ func (d *discovery) classifyOne(n *Node) string {
 		set(KindCXL, fmt.Sprintf("distance %d, no CPUs", far))
 	}
 	if !fixed {
-		d.find("tier-assumed", nodeName(n.ID), override(tierHBM),
+		d.find("tier-assumed", nodeName(n.ID), override(n, tierCXL)+orFaster,
 			"node %d has no CPUs and the host does not tell how fast it is: taken to be slower than DRAM%s", n.ID, why)
 	}
 	return tierCXL
@@ -257,8 +264,8 @@ func (d *discovery) kernelDisagrees(n *Node, s speed, evidence string, kernel sp
 	if _, fixed := d.ov.tierOf(n.ID); fixed {
 		return
 	}
-	tier := map[speed]string{-1: tierHBM, 0: tierDRAM, 1: tierCXL}[kernel]
-	d.find("kernel-tier-differs", nodeName(n.ID), fmt.Sprintf("[tier.%s]\nnodes = \"%d\"", tier, n.ID),
+	tier := map[speed]string{-1: tierHBM, 0: tierDRAM, 1: tierCXL}[s]
+	d.find("kernel-tier-differs", nodeName(n.ID), override(n, tier),
 		"node %d is %s DRAM by %s, but the kernel's memory_tier%d says %s DRAM (kernels before 6.12 ignore HMAT): the kernel's own tiering "+
 			"treats it so, tierd does not", n.ID, s, evidence, n.MemoryTier, kernel)
 }

@@ -139,7 +139,8 @@ type Finding struct {
 	Code    string `json:"code"`    // stable
 	Subject string `json:"subject"` // "node2", a PCI address, a dax device
 	Text    string `json:"text"`
-	// Override is TOML that settles it; "" where no key does.
+	// Override is TOML that settles it as it was decided, with a comment where something else may be true; "" where
+	// no key settles it.
 	Override string `json:"override,omitempty"`
 }
 
