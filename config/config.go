@@ -35,6 +35,10 @@ type Config struct {
 	notices []Notice
 }
 
+// TierNone is the name of the table [tier.none]: its nodes are in no tier, and
+// tierd puts nothing there.
+const TierNone = "none"
+
 // Tier is [tier.NAME]: nodes of about the same speed. Nodes is never empty,
 // and no node is in two tiers.
 type Tier struct {

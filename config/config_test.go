@@ -89,6 +89,20 @@ func TestExample(t *testing.T) {
 	}
 }
 
+func TestNoTier(t *testing.T) {
+	c := parse(t, "[tier.none]\nnodes = \"3\"\n[workload.w]\nuid = 1\nlimit.hbm = \"1GiB\"")
+	if len(c.Tiers) != 1 || c.Tiers[0].Name != TierNone || !c.Tiers[0].Nodes.Equal(NodeSetOf(3)) {
+		t.Errorf("%+v", c.Tiers)
+	}
+	// The tiers are discovered all the same, so any of them may have a limit.
+	if len(c.Workloads) != 1 || len(c.Workloads[0].Limits) != 1 {
+		t.Errorf("%+v", c.Workloads)
+	}
+	if ps := c.CheckNodes(NodeSetOf(0, 1)); len(ps) != 1 {
+		t.Errorf("a node that is not there: %v", ps)
+	}
+}
+
 func TestEveryKey(t *testing.T) {
 	c := parse(t, `
 mode = "enforce"
@@ -272,6 +286,9 @@ func TestMistakes(t *testing.T) {
 		{"nodes empty", "[tier.a]\nnodes = \"\"", `2:9: nodes: the node list is empty (hint: say "0-1,4")`},
 		{"overlap", "tier.a.nodes = \"0-3\"\ntier.b.nodes = \"2-5\"", `2:16: nodes: nodes 2-3 are already in tier.a (hint: a node is in one tier only)`},
 		{"reserve", "[tier.a]\nnodes = \"0\"\nreserve = \"50.1%\"", `3:11: reserve: 50.1% is above 50% (hint: a reserve is memory that tierd never fills)`},
+		{"reserve of no tier", "[tier.none]\nnodes = \"0\"\nreserve = \"1%\"", `3:11: reserve: tierd puts nothing on nodes in no tier, so nothing is kept free there (hint: leave the key out)`},
+		{"no tier without nodes", "[tier.none]", `1:7: tier.none: the tier has no nodes (hint: say nodes = "0")`},
+		{"in a tier and in none", "tier.a.nodes = \"0-3\"\ntier.none.nodes = \"3\"", `2:19: nodes: node 3 is already in tier.a (hint: a node is in one tier only)`},
 		{"gpu address", "[topology.gpu.\"c1:00.0\"]\nnode = 1", `1:15: topology.gpu."c1:00.0": "c1:00.0" is not a PCI address (hint: say "0000:c1:00.0")`},
 		{"gpu upper case", "[topology.gpu.\"0000:C1:00.0\"]\nnode = 1", `1:15: topology.gpu."0000:C1:00.0": "0000:C1:00.0" is not a PCI address (hint: say "0000:c1:00.0")`},
 		{"gpu without node", "[topology.gpu.\"0000:c1:00.0\"]", `1:15: topology.gpu."0000:c1:00.0": the table says nothing (hint: say node = 1)`},
@@ -292,6 +309,8 @@ func TestMistakes(t *testing.T) {
 		{"source", "sampler.source = [\"auto\", \"damon\"]", `1:19: source: "auto" stands alone (hint: say source = "auto")`},
 		{"source twice", "sampler.source = [\"damon\", \"damon\"]", `1:28: source: "damon" is named twice`},
 		{"limit", "[tier.hbm]\nnodes = \"1\"\n[workload.w]\nuid = 1\nlimit.hbn = \"1GiB\"", `5:7: workload.w.limit.hbn: there is no tier "hbn" (hint: did you mean "hbm"?)`},
+		{"limit of no tier", "[tier.none]\nnodes = \"1\"\n[workload.w]\nuid = 1\nlimit.none = \"1GiB\"", `5:7: workload.w.limit.none: "none" is no tier: tierd puts nothing on its nodes (hint: leave the limit out)`},
+		{"limit beside no tier", "tier.none.nodes = \"1\"\ntier.hbm.nodes = \"0\"\n[workload.w]\nuid = 1\nlimit.dram = \"1GiB\"", `5:7: workload.w.limit.dram: there is no tier "dram" (hint: the tiers are hbm)`},
 		{"control characters", "\"a\\u001b[2J\\u202e\" = 1", `1:1: "a\u001b[2J\u202e": unknown key (hint: the keys here are mode, tier, topology, workload, sampler, migrate, thrash, metrics, control)`},
 		{"too many tiers", many(70, `tier.t%d.nodes = "%[1]d"`), `65:6: tier.t64: more than 64 tiers`},
 		{"too many workloads", many(300, `workload.w%d.uid = 1`), `257:10: workload.w256: more than 256 workloads`},

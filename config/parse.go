@@ -215,6 +215,9 @@ func (d *decoder) tier(n *node) []rule {
 	return []rule{
 		{name: "nodes", value: d.text(&t.Nodes)},
 		{name: "reserve", value: d.text(&t.Reserve, func() *ValueError {
+			if t.Name == TierNone {
+				return valueErrorf("leave the key out", "tierd puts nothing on nodes in no tier, so nothing is kept free there")
+			}
 			if t.Reserve.Share > 50*OnePercent {
 				return valueErrorf("a reserve is memory that tierd never fills", "%v is above 50%%", t.Reserve.Share)
 			}
@@ -379,15 +382,18 @@ func (d *decoder) finish() {
 // checkLimits rejects limits of tiers that are not in the file. Tiers that are
 // discovered have names that are not known here.
 func (d *decoder) checkLimits(n *node, w *Workload) {
-	if len(d.tiers) == 0 {
-		return
-	}
-	names := make([]string, len(d.tiers))
-	for i, t := range d.tiers {
-		names[i] = t.Name
+	var names []string
+	for _, t := range d.tiers {
+		if t.Name != TierNone {
+			names = append(names, t.Name)
+		}
 	}
 	for _, l := range w.Limits {
-		if k := n.find("limit", l.Tier); !slices.Contains(names, l.Tier) {
+		k := n.find("limit", l.Tier)
+		switch {
+		case l.Tier == TierNone:
+			d.report(k, k.key, `"none" is no tier: tierd puts nothing on its nodes`, "leave the limit out")
+		case len(names) > 0 && !slices.Contains(names, l.Tier):
 			hint := "the tiers are " + oneOf(names)
 			if near := nearest(l.Tier, names); near != "" {
 				hint = fmt.Sprintf("did you mean %q?", near)

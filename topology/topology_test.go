@@ -240,7 +240,10 @@ func TestOverrides(t *testing.T) {
 		{"one node put right", "emulated", tiers("dram", []int{2}), "hbm=1 dram=0,2"},
 		{"tables without nodes", "emulated", tiers("hbm", nil, "dram", nil, "cxl", nil), "hbm=1 dram=0 cxl=2"},
 		{"an own name among the discovered", "emulated", tiers("far", []int{2}), "hbm=1 dram=0 far=2"},
-		{"kept out", "emulated", tiers("none", []int{2}), "hbm=1 dram=0 none=2"},
+		{"kept out", "emulated", tiers(config.TierNone, []int{2}), "hbm=1 dram=0 none=2"},
+		{"the fastest kept out", "emulated", tiers(config.TierNone, []int{1}), "dram=0 cxl=2 none=1"},
+		{"kept out, and the others named", "emulated", tiers("none", []int{0}, "slow", []int{2}, "fast", []int{1}), "slow=2 fast=1 none=0"},
+		{"all kept out", "emulated", tiers("none", []int{0, 1, 2}), "none=0-2"},
 		{"GPU memory that the operator allows", "gh200", tiers("hbm", []int{1}), "hbm=1 dram=0 none=2-8"},
 		{"what the kernel says", "cxl61", tiers("dram", []int{2}), "dram=0-2"},
 	} {
