@@ -165,6 +165,23 @@ func TestPathsInDocumentsExist(t *testing.T) {
 	}
 }
 
+// TestGoCommandsNamePackages looks for "go run ./package" and the like in all documents.
+func TestGoCommandsNamePackages(t *testing.T) {
+	command := regexp.MustCompile(`\bgo (?:run|test|doc) (?:-\S+ )*\./([a-z0-9_/-]+)`)
+	found := 0
+	for _, path := range append(files(t, ".md"), ".ci/run") {
+		for _, m := range command.FindAllStringSubmatch(read(t, path), -1) {
+			found++
+			if sources, err := filepath.Glob(filepath.Join(root, m[1], "*.go")); err != nil || len(sources) == 0 {
+				t.Errorf("%s: %s: no such package", path, m[0])
+			}
+		}
+	}
+	if found < 5 {
+		t.Errorf("found %d commands only", found)
+	}
+}
+
 // TestLicences: the kernel loads the programs only with this licence, and each file must say its own.
 func TestLicences(t *testing.T) {
 	for file, want := range map[string]string{
