@@ -296,7 +296,7 @@ func (s *Source) findBase(space *Space, f Format, o *own, ranges []PhysRange) (u
 	for _, r := range ranges {
 		top = max(top, r.End)
 	}
-	s.req.Mode, s.req.Levels, s.req.PhysMask = 1, uint32(f.Levels), f.Phys
+	s.req.Mode, s.req.Levels, s.req.PhysMask = modeCalibrate, uint32(f.Levels), f.Phys
 	s.req.Magic, s.req.Addr[0] = o.magic, o.block
 	s.req.Candidates = 0
 	if err := space.run(); err != nil {

@@ -53,6 +53,13 @@ type Block struct {
 	_         uint16
 }
 
+// What one run of the program is asked to do, as enum mode in walk.c.
+const (
+	modeWalk = iota
+	modeCalibrate
+	modeWaiters
+)
+
 // Range is a piece of address space, End excluded.
 type Range struct{ Start, End uint64 }
 
@@ -125,7 +132,7 @@ func (p *Space) run() error {
 // how many were visited.
 func (p *Space) Walk(addrs []uint64, visit func(i int, b *Block)) (int, error) {
 	req, res := p.s.req, p.s.res
-	req.Mode, req.Levels, req.PhysMask = 0, uint32(p.s.format.Levels), p.s.format.Phys
+	req.Mode, req.Levels, req.PhysMask = modeWalk, uint32(p.s.format.Levels), p.s.format.Phys
 	req.Base, req.BudgetNs = p.s.base, maxNanos
 	for at := 0; at < len(addrs); {
 		n := copy(req.Addr[:], addrs[at:])
@@ -152,13 +159,32 @@ func (p *Space) ExecID() uint64 { return p.s.res.Exec }
 // A call of process_madvise stays short, so that nobody waits long for the
 // lock of the address space: newer kernels hold it for the whole call. Between
 // two calls there is a pause, because a reader that comes back at once takes
-// the lock again before the writer that waits for it has woken up.
+// the lock again before the writer that waits for it has woken up, for 4 ms on
+// end (rwsem_down_read_slowpath, kernel/locking/rwsem.c). So the pause lasts
+// until nobody waits any more.
 const (
 	clearVectors = 32
 	// ClearBytes is the most that one call clears.
 	ClearBytes = 4 << 20
-	clearPause = 200 * 1000 // ns
+	clearPause = 100 * 1000 // ns
+	maxPauses  = 100
 )
+
+// giveWay pauses between two calls that take the lock of the address space.
+func (p *Space) giveWay() error {
+	for range maxPauses {
+		pause := unix.Timespec{Nsec: clearPause}
+		brief(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&pause)), 0, 0, 0, 0)
+		p.s.req.Mode = modeWaiters
+		if err := p.run(); err != nil {
+			return err
+		}
+		if p.s.res.Waiters == 0 {
+			return nil
+		}
+	}
+	return nil // they are many: each had its turn
+}
 
 // iovec is the kernel's struct iovec for addresses of another process, which
 // must not look like pointers to the garbage collector.
@@ -172,8 +198,9 @@ func (p *Space) Clear(ranges []Range) (uint64, error) {
 	var cleared uint64
 	for first := true; len(ranges) > 0; first = false {
 		if !first {
-			pause := unix.Timespec{Nsec: clearPause}
-			brief(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&pause)), 0, 0, 0, 0)
+			if err := p.giveWay(); err != nil {
+				return cleared, err
+			}
 		}
 		n, size := 0, uint64(0)
 		for n < len(ranges) && n < clearVectors && (n == 0 || size+ranges[n].End-ranges[n].Start <= ClearBytes) {

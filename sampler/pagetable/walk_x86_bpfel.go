@@ -56,6 +56,8 @@ type walkResult struct {
 	Ns      uint64
 	Done    uint32
 	Visited uint32
+	Waiters uint32
+	Pad     uint32
 	Block   [1024]struct {
 		_            structs.HostLayout
 		Young        [8]uint64

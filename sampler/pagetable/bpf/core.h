@@ -20,8 +20,17 @@ struct seq_file;
 static long (*bpf_seq_write)(struct seq_file *m, const void *data, __u32 len) = (void *)127;
 static long (*bpf_loop)(__u32 n, void *callback, void *ctx, __u64 flags) = (void *)181;
 
+struct atomic_long {
+	long counter;
+} core;
+
+struct rw_semaphore {
+	struct atomic_long count;
+} core;
+
 struct mm_struct {
 	void *pgd;
+	struct rw_semaphore mmap_lock;
 } core;
 
 struct mempolicy {

@@ -59,6 +59,7 @@ struct block {
 enum mode {
 	MODE_WALK = 0,
 	MODE_CALIBRATE = 1,
+	MODE_WAITERS = 2, /* only tell whether somebody waits for the address space */
 };
 
 struct request {
@@ -80,8 +81,12 @@ struct result {
 	__u64 ns;
 	__u32 done; /* blocks that were read */
 	__u32 visited; /* 1: the task is there; 2: it has an address space */
+	__u32 waiters; /* somebody waits for the lock of the address space */
+	__u32 pad;
 	struct block block[MAX_BLOCKS];
 };
+
+#define RWSEM_FLAG_WAITERS 2 /* kernel/locking/rwsem.c */
 
 struct request req;
 struct result res;
@@ -352,6 +357,13 @@ int walk_task(struct bpf_iter__task *ctx)
 	if (!mm)
 		return 0;
 	res.visited = 2;
+	if (req.mode == MODE_WAITERS) {
+		res.waiters = 0;
+		/* Not on a real-time kernel, whose locks hand themselves over. */
+		if (bpf_core_field_exists(mm->mmap_lock.count.counter))
+			res.waiters = !!(mm->mmap_lock.count.counter & RWSEM_FLAG_WAITERS);
+		return 0;
+	}
 	res.exec = task->self_exec_id;
 	res.pgd = (__u64)mm->pgd;
 	started = bpf_ktime_get_ns();
