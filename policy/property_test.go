@@ -99,7 +99,7 @@ func machine(t *rapid.T, kind int) *Snapshot {
 			}
 			if rapid.IntRange(0, 4).Draw(t, "recent") == 0 {
 				r.SinceMove = float32(rapid.IntRange(0, 20).Draw(t, "since"))
-				r.MovedPieces = rapid.Uint32().Draw(t, "moved pieces")
+				r.MovedPieces, r.PiecesUp = rapid.Uint32().Draw(t, "moved pieces"), rapid.Uint32().Draw(t, "pieces up")
 				r.Flags |= MovedUp * uint8(rapid.IntRange(0, 1).Draw(t, "up"))
 			}
 			p.Regions = append(p.Regions, r)
@@ -217,7 +217,12 @@ func TestPlanIsSafe(t *testing.T) {
 			if from < 0 || to < 0 || (m.Kind == Promotion) != (to < from) || from == to {
 				t.Fatalf("from tier %d to %d: %+v", from, to, m)
 			}
-			if up := m.Kind == Promotion; float64(r.SinceMove) < p.Cooldown && (r.MovedPieces == 0 || r.MovedPieces&m.Pieces != 0) && up != (r.Flags&MovedUp != 0) {
+			up := m.Kind == Promotion
+			back := up != (r.Flags&MovedUp != 0)
+			if r.MovedPieces != 0 && m.Pieces != AllPieces {
+				back = up && m.Pieces&r.MovedPieces&^r.PiecesUp != 0 || !up && m.Pieces&r.MovedPieces&r.PiecesUp != 0
+			}
+			if back && float64(r.SinceMove) < p.Cooldown {
 				t.Fatalf("turns back within the cool-down: %+v", m)
 			}
 			keys, leave := m.pieces(s)

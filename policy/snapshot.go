@@ -128,9 +128,11 @@ type Region struct {
 	// SinceMove is how many seconds ago the region, or a part of it, was moved;
 	// +Inf if never.
 	SinceMove float32
-	// MovedPieces has a bit for each piece that was moved then; 0 stands for
-	// all. The others are free to move where pieces are known by themselves.
-	MovedPieces uint32
+	// MovedPieces has a bit for each piece that was moved lately, PiecesUp for
+	// those of them that went to a faster tier. The other pieces are free to move
+	// where pieces are known by themselves. No bit at all stands for all pieces,
+	// with the direction of MovedUp.
+	MovedPieces, PiecesUp uint32
 	// Placement says how many present pages lie where, most pages first; the
 	// rest is unused and zero. Pages on nodes beyond the first three are not
 	// counted.

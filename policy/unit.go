@@ -197,8 +197,14 @@ func (e *Engine) pieces(sum *Summary, d *Detail, places []SlotPages, u unit, fla
 		if p.Slot == NoSlot {
 			u.state, u.slot = state|mixed, slow
 		}
-		if r.MovedPieces == 0 || r.MovedPieces>>i&1 != 0 {
+		switch {
+		case cooling == 0:
+		case r.MovedPieces == 0:
 			u.state &^= cooling
+		case r.MovedPieces&r.PiecesUp>>i&1 != 0:
+			u.state &^= downFree
+		case r.MovedPieces>>i&1 != 0:
+			u.state &^= upFree
 		}
 		t := e.tierOf[u.slot]
 		if t < 0 {

@@ -10,7 +10,7 @@
 // where its parts differ, at all of them, and at the probable ones again.
 //
 // What many regions have in common is how fast the process runs: see pace.
-// What one sample says against all before is believed when a second one agrees.
+// A region counts as changed when a second sample says so as well.
 //
 // The Tracker owns no goroutine and reads no clock of its own: its owner calls
 // Step when the time that the last Step returned has come. It is not safe for

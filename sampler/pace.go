@@ -30,30 +30,43 @@ const (
 	// maxRepeats is how often news is looked at again while there is nothing to
 	// compare it with.
 	maxRepeats = 3
-	// slowestPace bounds the pace from below.
-	slowestPace = 0.02
+	// paceCount is how many pages of a region must be accessed, or be expected to
+	// be, for it to be compared.
+	paceCount = 8
+	// slowestPace and fastestPace bound the pace. Waiting explains how a process
+	// is slower, not how it is much faster than it was.
+	slowestPace, fastestPace = 0.02, 2
 )
 
 // pace is how fast a process ran lately, in ln relative to its rates, by what
 // its last batches saw.
 type pace struct {
 	log, at [paceBatches]float64
-	batch   [paceBatches]uint32
+	batch   [paceBatches]uint64
 	next    int
+	up      float64 // when regions last were hotter than expected
 }
 
-func (p *pace) note(log, now float64, batch uint32) {
-	p.log[p.next], p.at[p.next], p.batch[p.next] = log, now, batch
-	p.next = (p.next + 1) % paceBatches
+func (p *pace) note(log, now float64, batch uint64) {
+	k := p.next
+	for i := range p.batch {
+		if p.at[i] > 0 && p.batch[i] == batch {
+			k = i // a repeated look
+		}
+	}
+	if k == p.next {
+		p.next = (p.next + 1) % paceBatches
+	}
+	p.log[k], p.at[k], p.batch[k] = log, now, batch
 }
 
 // others is the median of what other batches saw after the given time; ok is
 // false when there were none.
-func (p *pace) others(since float64, batch uint32) (log float64, ok bool) {
+func (p *pace) others(since float64, batch uint64) (log float64, ok bool) {
 	var logs [paceBatches]float64
 	n := 0
 	for i, at := range p.at {
-		if at > since && p.batch[i] != batch {
+		if at > max(since, 0) && p.batch[i] != batch {
 			logs[n] = p.log[i]
 			n++
 		}
@@ -65,15 +78,15 @@ func (p *pace) others(since float64, batch uint32) (log float64, ok bool) {
 	return logs[n/2], true
 }
 
-// surprise is by how much, in ln of the rate, a region was accessed more than
+// off is by how much, in ln of the rate, a region was accessed more than
 // expected in a window; ok is false where it cannot tell.
-func (r *region) surprise(b *pagetable.Block, s sample) (log float64, ok bool) {
+func (r *region) off(b *pagetable.Block, s sample) (log float64, ok bool) {
 	if s.biased || r.flags&(policy.Unseen|policy.Huge|doubted) != 0 || b.Kind != pagetable.KindTable || r.est.vari > 1 {
 		return 0, false
 	}
 	n, k := counts(b, s.pieces)
 	x := r.est.rate() * s.window
-	if x > 3 || float64(n)*-math.Expm1(-x) < 8 {
+	if x > 3 || k < paceCount && float64(n)*-math.Expm1(-x) < paceCount {
 		return 0, false
 	}
 	return math.Log(-math.Log1p(-(float64(k)+0.5)/(float64(n)+1)) / x), true
@@ -89,27 +102,29 @@ type verdict struct {
 
 // judge compares a batch with the others since a time, given by how much its
 // regions were off.
-func (p *pace) judge(off []float64, now, since float64, batch uint32) verdict {
-	others, ok := p.others(since, batch)
-	if len(off) < paceRegions {
-		return verdict{pace: p.factor(others)}
-	}
+func (p *pace) judge(off []float64, now, since float64, batch uint64) verdict {
 	slices.Sort(off)
+	if n := len(off); n >= 2 && off[n-2] > paceNews {
+		p.up = now
+	}
+	if len(off) < paceRegions {
+		return verdict{pace: 1}
+	}
 	own := off[len(off)/2]
+	others, ok := p.others(since, batch)
 	p.note(own, now, batch)
 	common := 0.0
-	if own*others > 0 {
+	// A process that waits has no regions that become hotter: where there are
+	// some, its hot set has shifted.
+	shifted := p.up > 0 && now-p.up < paceSeconds
+	if own*others > 0 && (own > 0 || !shifted) {
 		common = math.Copysign(min(math.Abs(own), math.Abs(others)), own)
 	}
-	v := verdict{pace: p.factor(common), alone: !ok}
+	v := verdict{pace: min(max(math.Exp(paceBelief*common), slowestPace), fastestPace), alone: !ok}
 	if rest := own - common; math.Abs(rest) > paceNews {
 		v.news = true
 	} else {
 		v.noise = rest * rest
 	}
 	return v
-}
-
-func (p *pace) factor(log float64) float64 {
-	return max(math.Exp(paceBelief*log), slowestPace)
 }

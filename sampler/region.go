@@ -43,9 +43,9 @@ type region struct {
 	before float32
 	steady tick
 	moved  tick // last move; 0: never
-	// movedPieces are those that were moved then, or shortly before in the same
-	// direction.
-	movedPieces uint32
+	// movedPieces are those that were moved then or shortly before, and movedUp
+	// those of them that went to a faster tier.
+	movedPieces, movedUp uint32
 
 	placed [3]policy.SlotPages
 	skew   float32
@@ -294,10 +294,11 @@ func dispersion(b *pagetable.Block, mask uint32) (value float64, degrees int) {
 // few pieces for anything but a skew that is beyond doubt.
 func (r *region) disperse(b *pagetable.Block, s sample) {
 	v, degrees := dispersion(b, s.pieces)
+	whole := s.pieces == r.movable
 	switch {
-	case s.pieces == policy.AllPieces && degrees > 0:
+	case whole && degrees > 0:
 		r.skew += 0.4 * (float32(v) - r.skew)
-	case s.pieces == policy.AllPieces && b.Kind == pagetable.KindTable && b.YoungPages < 4:
+	case whole && b.Kind == pagetable.KindTable && b.YoungPages < 4:
 		r.skew += 0.1 * (1 - r.skew) // nothing to tell apart: let it fade
 	case degrees > 0 && (v-1)*math.Sqrt(float64(degrees)/2) > beyondDoubt:
 		r.skew = max(r.skew, min(float32(v), 2*partialSkew))

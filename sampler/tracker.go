@@ -89,6 +89,8 @@ const (
 	doubtRung = 2
 	// maxDoubtful bounds the regions that wait for another sample.
 	maxDoubtful = 1024
+	// maxSearched leaves most of it to doubt.
+	maxSearched = maxDoubtful / 4
 	// soonSeconds is what a timer may round off: so much ahead of time is due.
 	soonSeconds = 2e-6
 	// restSeconds is how much of the budget is saved up before work goes on.
@@ -96,7 +98,8 @@ const (
 	// One part in owedShare of the budget is what sampling leaves to moving, for
 	// moves that take no more than owedSeconds of the budget.
 	owedShare, owedSeconds = 3, 30
-	// togetherSeconds is how long ago a move counts as part of the last one.
+	// togetherSeconds is for how long pieces are remembered as moved; not less than
+	// the policy's cool-down.
 	togetherSeconds = 10
 	// idleSeconds is how long to wait when no region is due.
 	idleSeconds = 0.050
@@ -146,6 +149,7 @@ type process struct {
 	// doubtful are blocks that look hot and need another sample to be sure.
 	doubtful []uint32
 	pace     pace
+	turn     int  // counts batches
 	sampled  bool // at least once
 	err      error
 }
@@ -174,6 +178,7 @@ type batch struct {
 	// which was at since.
 	repeats int
 	since   float64
+	id      uint64 // the same for all looks
 }
 
 // look is what a batch has seen of a region.
@@ -211,7 +216,8 @@ type Tracker struct {
 	restUntil                float64
 	burstUntil               float64
 	recent, recentChanged    float64 // samples lately, and those that changed
-	nextProc, turn           int
+	nextProc                 int
+	batches                  uint64 // made so far
 	stats                    Stats
 
 	addrs  []uint64
@@ -232,6 +238,7 @@ func New(o Options) *Tracker {
 // SetBudget changes the budgets of CPU time and of memory for details.
 func (t *Tracker) SetBudget(budget, burst float64, detailBytes int) {
 	t.o.Budget, t.o.Burst, t.o.DetailBytes = budget, burst, detailBytes
+	t.restUntil = 0
 }
 
 // SetBoundaries tells the rates between the tiers, fastest first; 0 is
@@ -589,7 +596,7 @@ func (t *Tracker) check(p *process, err error) {
 	if p.exec != 0 && exec != p.exec {
 		t.stats.Execs++
 		p.regions, p.fresh, p.details, p.free, p.runs, p.doubtful = nil, nil, nil, nil, nil, nil
-		p.laps = [maxKeys]lap{}
+		p.laps, p.pace = [maxKeys]lap{}, pace{}
 		p.listAt, p.scoutAt, p.scout = 0, 0, 0
 	}
 	p.exec = exec
@@ -643,8 +650,8 @@ func (t *Tracker) clear(p *process, now float64) bool {
 		return false
 	}
 	// Doubtful regions have every other turn.
-	t.turn++
-	if t.turn%2 == 0 && t.confirm(p) {
+	p.turn++
+	if p.turn%2 == 0 && t.confirm(p) {
 		return true
 	}
 	keys := len(t.boundaries) * rungs
@@ -720,7 +727,7 @@ func (t *Tracker) clearKey(p *process, k key, now float64) bool {
 			continue
 		}
 		// In a short window the one piece that is hot stands out best.
-		if r.searched() && len(p.doubtful) < maxDoubtful {
+		if r.searched() && len(p.doubtful) < maxSearched {
 			p.doubtful = append(p.doubtful, r.block)
 			continue
 		}
@@ -780,9 +787,9 @@ func (t *Tracker) begin(p *process, b *batch, k key, huge bool) bool {
 	return true
 }
 
-// sparePages sees to it that no huge page is split, which clearing a part of one
-// does: of the regions that may have become huge since the last look, those
-// that have are cleared as a whole.
+// sparePages sees to it that no huge page that one entry maps is split, which
+// clearing a part of it does: of the regions that may have become huge since the
+// last look, those that have are cleared as a whole.
 func (t *Tracker) sparePages(p *process, b *batch) error {
 	if b.unsure == 0 {
 		return nil
@@ -797,7 +804,7 @@ func (t *Tracker) sparePages(p *process, b *batch) error {
 	_, err := p.space.Walk(t.addrs, func(_ int, found *pagetable.Block) {
 		for i++; b.unsure>>i&1 == 0; i++ {
 		}
-		if found.Kind != pagetable.KindTable && found.Kind != pagetable.KindNone {
+		if found.Kind == pagetable.KindLeaf {
 			b.pieces[i], b.biased = policy.AllPieces, b.biased&^(1<<i)
 		}
 	})
@@ -811,13 +818,14 @@ func (p *process) mayBeHuge(addr uint64) bool {
 }
 
 func (t *Tracker) newBatch() *batch {
+	t.batches++
 	if n := len(t.spare); n > 0 {
 		b := t.spare[n-1]
 		t.spare = t.spare[:n-1]
-		b.blocks, b.pieces, b.biased, b.unsure, b.repeats = b.blocks[:0], b.pieces[:0], 0, 0, 0
+		b.blocks, b.pieces, b.biased, b.unsure, b.repeats, b.id = b.blocks[:0], b.pieces[:0], 0, 0, 0, t.batches
 		return b
 	}
-	return &batch{blocks: make([]uint32, 0, batchRegions), pieces: make([]uint32, 0, batchRegions)}
+	return &batch{id: t.batches, blocks: make([]uint32, 0, batchRegions), pieces: make([]uint32, 0, batchRegions)}
 }
 
 // clearable adds the parts of a region that the next sample looks at and that
@@ -891,7 +899,7 @@ func (t *Tracker) read(b *batch) {
 			return
 		}
 		s := sample{window: max(now-b.from-clearing*float64(i), minWindow/2), boundary: b.boundary, now: ticks(now), pieces: b.pieces[i], biased: b.biased>>i&1 != 0}
-		if off, ok := r.surprise(block, s); ok {
+		if off, ok := r.off(block, s); ok {
 			t.off = append(t.off, off)
 		}
 		t.looks = append(t.looks, look{int32(ri), *block, s})
@@ -900,7 +908,7 @@ func (t *Tracker) read(b *batch) {
 	if b.repeats > 0 {
 		since = b.since
 	}
-	v := p.pace.judge(t.off, now, since, b.blocks[0])
+	v := p.pace.judge(t.off, now, since, b.id)
 	if v.news && (b.repeats == 0 || v.alone && b.repeats < maxRepeats) && err == nil && p.space.ExecID() == p.exec {
 		t.repeat(b, now)
 		return
@@ -914,7 +922,7 @@ func (t *Tracker) read(b *batch) {
 	if p.err == nil && !p.sampled {
 		// Not earlier: a process that cannot be sampled is tried again and again.
 		p.sampled = true
-		t.burstUntil = max(t.burstUntil, now+BurstSeconds)
+		t.startBurst(now)
 	}
 	t.phase(now)
 }
@@ -930,6 +938,7 @@ func (t *Tracker) repeat(b *batch, now float64) {
 			t.join(b.p, c, r, b.pieces[i]&r.movable, b.biased>>i&1 != 0)
 		}
 	}
+	c.id = b.id
 	if c.repeats, c.since = b.repeats+1, b.since; b.repeats == 0 {
 		c.since = now
 	}
@@ -940,7 +949,10 @@ func (t *Tracker) take(p *process, r *region, b *pagetable.Block, s sample) {
 	t.stats.Samples++
 	dt := r.seen.since(s.now)
 	if s.biased {
-		r.place(b)
+		if r.place(b); b.Kind == pagetable.KindLeaf {
+			r.est.vari = unknownVar // it was made huge meanwhile
+			p.freeDetail(r)
+		}
 		if r.detail != noDetail {
 			updateDetail(&p.details[r.detail], b, r.movable, s, dt)
 			t.doubt(p, r, doubtfulPieces(&p.details[r.detail], s.boundary) != 0)
@@ -997,7 +1009,12 @@ func (t *Tracker) phase(now float64) {
 			}
 		}
 	}
-	t.burstUntil = now + BurstSeconds
+	t.startBurst(now)
+}
+
+func (t *Tracker) startBurst(now float64) {
+	t.burstUntil = max(t.burstUntil, now+BurstSeconds)
+	t.restUntil = 0
 }
 
 func (t *Tracker) giveDetail(p *process, r *region) {
@@ -1044,12 +1061,16 @@ func (t *Tracker) Moved(id policy.ProcessID, addr uint64, mask uint32, from, to 
 	}
 	r := &p.regions[i]
 	now := max(ticks(t.o.Clock.Now()), 1)
-	if was := r.flags&policy.MovedUp != 0; r.moved == 0 || was != up || r.moved.since(now) > togetherSeconds {
-		r.movedPieces = 0
+	if r.moved == 0 || r.moved.since(now) > togetherSeconds {
+		r.movedPieces, r.movedUp = 0, 0
 	}
 	r.moved, r.movedPieces = now, r.movedPieces|mask
-	if r.flags &^= policy.MovedUp; up {
+	if up {
 		r.flags |= policy.MovedUp
+		r.movedUp |= mask
+	} else {
+		r.flags &^= policy.MovedUp
+		r.movedUp &^= mask
 	}
 	if pages == 0 {
 		return
@@ -1095,7 +1116,7 @@ func (t *Tracker) Snapshot() []policy.Process {
 				Placement: r.placed, Evidence: r.evidence, Flags: r.flags &^ (inFlight | doubted), Detail: r.detail,
 			}
 			if r.moved != 0 {
-				q.SinceMove, q.MovedPieces = float32(r.moved.since(now)), r.movedPieces
+				q.SinceMove, q.MovedPieces, q.PiecesUp = float32(r.moved.since(now)), r.movedPieces, r.movedUp
 			}
 			s.Regions = append(s.Regions, q)
 		}

@@ -97,6 +97,105 @@ func TestShiftIsSeenSoon(t *testing.T) {
 	}
 }
 
+// Many regions that were hot become cold in one batch after the other: that is
+// no pause, as others become hot.
+func TestLargeShiftIsSeenSoon(t *testing.T) {
+	const hot = 320
+	tr, m, c := tracked(2048, 0.2)
+	set := func(from int) {
+		for i := range m.Regions {
+			m.SetRate(i, 0.01)
+			if i >= from && i < from+hot {
+				m.SetRate(i, 60)
+			}
+		}
+	}
+	set(0)
+	tr.SetBoundaries([]float32{1, 1})
+	run(tr, c, 20)
+	set(1000)
+	run(tr, c, 6)
+	wrong := 0
+	for i, r := range tr.Snapshot()[0].Regions {
+		if is := i >= 1000 && i < 1000+hot; is != (r.Rate > 5) || r.Rate > 600 {
+			wrong++
+		}
+	}
+	if wrong > 10 {
+		t.Errorf("%d regions are wrong six seconds after the shift", wrong)
+	}
+}
+
+// A stopped process has no new rates; when it goes on all is as it was.
+func TestStoppedProcessIsRemembered(t *testing.T) {
+	tr, m, c := tracked(512, 0.05)
+	for i := range m.Regions {
+		m.SetRate(i, 0.5)
+		if i < 200 {
+			m.SetRate(i, 20)
+		}
+	}
+	tr.SetBoundaries([]float32{4, 4})
+	run(tr, c, 20)
+	m.SetPace(1e-6)
+	run(tr, c, 60)
+	m.SetPace(1)
+	run(tr, c, 8)
+	wrong := 0
+	for i, r := range tr.Snapshot()[0].Regions {
+		if (r.Rate > 4) != (i < 200) {
+			wrong++
+		}
+	}
+	if wrong > 10 {
+		t.Errorf("%d regions of 512 are wrong after the process was stopped", wrong)
+	}
+}
+
+// Two processes take turns, and each has turns for its doubtful regions and for
+// the others.
+func TestProcessesShareTheTurns(t *testing.T) {
+	tr, m, c := tracked(256, 0.05)
+	other := samplertest.NewMemory(c, 256, 2)
+	second := policy.ProcessID{PID: 43, Start: 1}
+	tr.Add(second, "job", true, other)
+	for i := range m.Regions {
+		for _, mem := range []*samplertest.Memory{m, other} {
+			mem.SetRate(i, 0.5)
+			if i%8 == 0 {
+				mem.SetRate(i, 50)
+			}
+		}
+	}
+	tr.SetBoundaries([]float32{5})
+	run(tr, c, 10)
+	for _, p := range tr.Snapshot() {
+		for i, r := range p.Regions {
+			if hot := r.Evidence&7 == 7; hot != (i%8 == 0) {
+				t.Errorf("process %d, region %d: evidence %08b", p.ID.PID, i, r.Evidence)
+			}
+		}
+	}
+}
+
+// What cools down is the piece that was moved, in its own direction.
+func TestMovedPiecesAreRemembered(t *testing.T) {
+	tr, m, c := tracked(4, 0.05)
+	run(tr, c, 3)
+	tr.Moved(job, m.Base, 1<<3, 2, 0, 16, true)
+	run(tr, c, 2)
+	tr.Moved(job, m.Base, 1<<7, 0, 2, 16, false)
+	r := tr.Snapshot()[0].Regions[0]
+	if r.MovedPieces != 1<<3|1<<7 || r.PiecesUp != 1<<3 || r.Flags&policy.MovedUp != 0 {
+		t.Errorf("moved %#x, up %#x, flags %b", r.MovedPieces, r.PiecesUp, r.Flags)
+	}
+	run(tr, c, 15)
+	tr.Moved(job, m.Base, 1, 2, 0, 16, true)
+	if r = tr.Snapshot()[0].Regions[0]; r.MovedPieces != 1 {
+		t.Errorf("after the cool-down: moved %#x", r.MovedPieces)
+	}
+}
+
 // A process that waits does not make its regions colder, in particular not
 // those alone that are sampled meanwhile.
 func TestPauseIsNoChange(t *testing.T) {

@@ -82,8 +82,8 @@ type Run struct {
 	Class Class
 	// VMAs is how many mappings it joins.
 	VMAs int
-	// Huge tells whether the kernel may turn base pages of it into huge ones
-	// behind tierd's back (khugepaged).
+	// Huge tells whether a mapping of it allows the kernel to turn base pages into
+	// huge ones behind tierd's back (khugepaged; the host may forbid it).
 	Huge bool
 }
 

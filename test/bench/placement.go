@@ -169,7 +169,7 @@ func oracle(s *scenario.Series) float64 {
 
 // quiet is table c: what is moved when moving cannot pay.
 func (b *bench) quiet(ctx context.Context) (table, error) {
-	var uniform, idle, runtime []float64
+	var uniform, idle, rest []float64
 	var all []*scenario.Series
 	for i := range b.runs {
 		u, err := b.run(ctx, fmt.Sprintf("c uniform %d", i+1), scenario.Tierd, 40*time.Second+steady, "--pattern", "uniform")
@@ -181,7 +181,7 @@ func (b *bench) quiet(ctx context.Context) (table, error) {
 		if err != nil {
 			return table{}, err
 		}
-		uniform, idle, runtime = append(uniform, movedPerMinute(u)), append(idle, away(n)), append(runtime, moved(n)-away(n))
+		uniform, idle, rest = append(uniform, movedPerMinute(u)), append(idle, away(n)), append(rest, moved(n)-away(n))
 		all = append(all, u, n)
 	}
 	filled := make([]float64, 0, len(all))
@@ -193,8 +193,8 @@ func (b *bench) quiet(ctx context.Context) (table, error) {
 		rows: []row{
 			{name: "uniform: moved per minute after the first fill, of the footprint", values: []float64{median(uniform)}, show: percent, want: atMost(0.02)},
 			{name: "uniform: fast nodes filled, after the start", values: []float64{median(filled)}, show: seconds},
-			{name: "idle: moved of its memory in a minute", values: []float64{median(idle)}, show: mib, want: atMost(0)},
-			{name: "idle: moved of what the load program runs on", values: []float64{median(runtime)}, show: mib},
+			{name: "idle: of its memory elsewhere after a minute", values: []float64{median(idle)}, show: mib, want: atMost(0)},
+			{name: "idle: all else that was moved", values: []float64{median(rest)}, show: mib},
 		},
 		notes: conditions(all),
 	}, nil
