@@ -120,8 +120,6 @@ type Stats struct {
 	Windows []float64
 	// Bursting tells whether the burst budget holds.
 	Bursting bool
-	// SweepSeconds is how long the last round over all regions took.
-	SweepSeconds float64
 }
 
 // ErrUnknown: the tracker does not have the process.
@@ -708,9 +706,6 @@ func (t *Tracker) clearKey(p *process, k key, now float64) bool {
 	if l.next == 0 {
 		l.took, l.begun = now-l.begun, now
 		l.skip++
-		if k == 0 && p == t.procs[0] {
-			t.stats.SweepSeconds = l.took
-		}
 	}
 	b, huge := t.newBatch(), false
 	for range min(len(p.regions), 8192) {

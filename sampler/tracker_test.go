@@ -401,7 +401,7 @@ func TestSparseSpaceIsCheap(t *testing.T) {
 	tr, m, c := tracked(8, 0.05)
 	m.Runs[0].End = m.Base + 1<<40
 	run(tr, c, 120)
-	if got := tr.Stats(); got.Regions != 8 || got.SweepSeconds > 5 {
+	if got := tr.Stats(); got.Regions != 8 || got.Samples < 8*120 {
 		t.Errorf("%+v", got)
 	}
 }
