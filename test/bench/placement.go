@@ -41,7 +41,7 @@ var memory = []string{"--size", "1GiB", "--node", "2"}
 func (b *bench) run(ctx context.Context, name string, mover scenario.Mover, d time.Duration, pattern ...string) (*scenario.Series, error) {
 	next := 0.0
 	s, err := scenario.Scenario{
-		Name: name + ", " + string(mover), Kernel: b.kernel, LA57: true,
+		Name: name + ", " + string(mover), Kernel: b.kernel, LA57: true, Parallel: true,
 		Load: append(append([]string(nil), memory...), pattern...), Mover: mover, Config: tierdConfig, Duration: d,
 		Programs: b.programs, Log: b.log,
 	}.Run(ctx, func(p scenario.Sample) {

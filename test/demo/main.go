@@ -125,7 +125,7 @@ func demonstrate(ctx context.Context, o options, screen *screen, stdout io.Write
 	st := &story{total: o.duration.Seconds()}
 	series, err := scenario.Scenario{
 		Kernel: kernel,
-		LA57:   true,
+		LA57:   true, Parallel: true,
 		Load: []string{
 			"--size", "1GiB", "--hot", "96MiB", "--hot-share", "0.9", "--piece", "2MiB", "--node", "2",
 			"--shift", shift.String(),

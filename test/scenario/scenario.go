@@ -58,6 +58,8 @@ type Scenario struct {
 	Capacity string
 	// Timeout bounds the run, the boot included. Zero: what Duration and MoverDelay take, and four minutes.
 	Timeout time.Duration
+	// Parallel is as in [vm.Machine].
+	Parallel bool
 	// Programs are built ones; those that are missing are built for the run.
 	Programs Programs
 	// Log receives what tierd and tierload write to their standard error, line by line.
@@ -179,7 +181,7 @@ func (s Scenario) machine() vm.Machine {
 	if len(m.Nodes) == 0 {
 		m = vm.ThreeTier()
 	}
-	m.Kernel, m.LA57, m.Timeout = s.Kernel, s.LA57, s.Timeout
+	m.Kernel, m.LA57, m.Timeout, m.Parallel = s.Kernel, s.LA57, s.Timeout, s.Parallel
 	if m.Timeout == 0 {
 		m.Timeout = s.Duration + s.MoverDelay + 4*time.Minute
 	}

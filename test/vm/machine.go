@@ -39,6 +39,10 @@ type Machine struct {
 	CPUs int
 	// LA57 makes the CPU offer 5-level page tables, which the kernel then uses; otherwise they have 4.
 	LA57 bool
+	// Parallel lets the CPUs run at the same time, for what is measured. Otherwise they take turns, because QEMU 7.2 now
+	// and then runs an instruction that the kernel has just patched away on another CPU (jump labels, int3), and the
+	// kernel panics.
+	Parallel bool
 	// Append is added to the kernel's command line.
 	Append string
 	// Timeout bounds the whole run, from the start of QEMU. Zero is DefaultTimeout.
@@ -188,9 +192,13 @@ func (m Machine) args(kernel, initrd string) []string {
 	for _, n := range m.Nodes {
 		total += n.Size
 	}
+	threads := "single"
+	if m.Parallel {
+		threads = "multi"
+	}
 	args := []string{
 		"-no-user-config", "-nodefaults", "-no-reboot",
-		"-accel", "tcg,thread=multi",
+		"-accel", "tcg,thread=" + threads,
 		"-cpu", cpu,
 		"-machine", machine,
 		"-smp", strconv.Itoa(m.cpus()),

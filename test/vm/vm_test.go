@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -396,5 +397,15 @@ func TestSuiteFindsGuestTests(t *testing.T) {
 	}
 	if _, err := BuildSuite(t.Context(), t.TempDir(), "", "./wire"); err == nil || !strings.Contains(err.Error(), "none in ./wire") {
 		t.Errorf("no guest tests: %v", err)
+	}
+}
+
+func TestCPUsTakeTurnsUnlessAsked(t *testing.T) {
+	m := ThreeTier()
+	for _, parallel := range []bool{false, true} {
+		m.Parallel = parallel
+		if got := slices.Contains(m.args("vmlinuz", "initrd"), "tcg,thread=multi"); got != parallel {
+			t.Errorf("parallel %v: runs in parallel %v", parallel, got)
+		}
 	}
 }

@@ -157,6 +157,7 @@ put into the guest, or, where no such file exists here, a path or a tool of busy
 	f := cmd.Flags()
 	f.StringVar(&m.Kernel, "kernel", "", "version, or path of a vmlinuz (default TIERD_VM_KERNEL, or "+vm.DefaultKernel+")")
 	f.BoolVar(&m.LA57, "la57", m.LA57, "page tables with 5 levels")
+	f.BoolVar(&m.Parallel, "parallel", m.Parallel, "let the CPUs run at the same time: faster, and QEMU 7.2 makes the kernel panic now and then")
 	f.StringVar(&topology, "topology", "three-tier", "three-tier or two-socket")
 	f.StringArrayVar(&nodes, "node", nil, "a node instead of the topology's: size=384M,cpus=0-1,latency=100,bandwidth=200G or size=2G,initiator=0,...")
 	f.StringArrayVar(&distances, "distance", nil, "distance between two nodes in both directions: 0,2=30")
