@@ -75,6 +75,13 @@ func beSubject() {
 			if err == nil && b == 0 {
 				err = mbind(mem, 0, nil)
 			}
+			// Pages that wait in a processor's batch for the LRU list are passed over by MADV_COLD; move_pages empties the
+			// batches of all processors first.
+			page, node, status := uintptr(unsafe.Pointer(&mem[0])), int32(a), int32(0)
+			if _, _, errno := unix.Syscall6(unix.SYS_MOVE_PAGES, 0, 1, uintptr(unsafe.Pointer(&page)),
+				uintptr(unsafe.Pointer(&node)), uintptr(unsafe.Pointer(&status)), 2 /* MPOL_MF_MOVE */); errno != 0 && err == nil {
+				err = errno
+			}
 			reply(err)
 		case "touch": // pages a to b
 			for i := a; i < b; i++ {

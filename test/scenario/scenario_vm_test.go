@@ -14,7 +14,7 @@ import (
 // set up, answers on its socket, and stops without a trace.
 func TestTierdPlacesAndLeavesNothing(t *testing.T) {
 	series, err := scenario.Scenario{
-		Name: "smoke", Mover: scenario.Tierd, Duration: 20 * time.Second, LA57: true,
+		Name: "smoke", Mover: scenario.Tierd, Duration: 40 * time.Second, LA57: true,
 		Load: []string{"--size", "512MiB", "--hot", "48MiB", "--node", "2"},
 		Config: `
 mode = "enforce"
