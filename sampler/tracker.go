@@ -998,9 +998,7 @@ func (t *Tracker) phase(now float64) {
 		for _, p := range t.procs {
 			for i := range p.regions {
 				r := &p.regions[i]
-				if r.key.rung() >= doubtRung && r.sampleable() && len(p.doubtful) < maxDoubtful {
-					p.doubtful = append(p.doubtful, r.block)
-				}
+				t.doubt(p, r, r.key.rung() >= doubtRung && r.sampleable())
 			}
 		}
 	}

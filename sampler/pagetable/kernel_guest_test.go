@@ -127,8 +127,16 @@ type subject struct {
 // start runs a subject and attaches to it.
 func start(t testing.TB, s *pagetable.Source) *subject {
 	t.Helper()
-	c := &subject{t: t, cmd: exec.Command("/proc/self/exe")}
-	c.cmd.Env = append(os.Environ(), subjectEnv+"=1")
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(os.Environ(), subjectEnv+"=1")
+	c, _ := attach(t, s, cmd)
+	return c
+}
+
+// attach starts a command that speaks as beSubject does, and attaches to it.
+func attach(t testing.TB, s *pagetable.Source, cmd *exec.Cmd) (*subject, uint64) {
+	t.Helper()
+	c := &subject{t: t, cmd: cmd}
 	c.cmd.Stderr = os.Stderr
 	c.in, _ = c.cmd.StdinPipe()
 	out, _ := c.cmd.StdoutPipe()
@@ -137,7 +145,7 @@ func start(t testing.TB, s *pagetable.Source) *subject {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.in.Close(); _ = c.cmd.Process.Kill(); _ = c.cmd.Wait() })
-	c.answer()
+	at := c.answer()
 	fd, err := unix.PidfdOpen(c.cmd.Process.Pid, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -147,7 +155,7 @@ func start(t testing.TB, s *pagetable.Source) *subject {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.space.Close)
-	return c
+	return c, at
 }
 
 func (c *subject) answer() uint64 {

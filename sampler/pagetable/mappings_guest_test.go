@@ -3,7 +3,6 @@
 package pagetable_test
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"os"
@@ -25,31 +24,6 @@ const (
 	manyEnv    = "TIERD_TEST_MANY"
 	withoutEnv = "TIERD_TEST_WITHOUT_BTF"
 )
-
-// attach starts a command that speaks as beSubject does, and attaches to it.
-func attach(t testing.TB, s *pagetable.Source, cmd *exec.Cmd) (*subject, uint64) {
-	t.Helper()
-	c := &subject{t: t, cmd: cmd}
-	c.cmd.Stderr = os.Stderr
-	c.in, _ = c.cmd.StdinPipe()
-	out, _ := c.cmd.StdoutPipe()
-	c.out = bufio.NewScanner(out)
-	if err := c.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.in.Close(); _ = c.cmd.Process.Kill(); _ = c.cmd.Wait() })
-	at := c.answer()
-	fd, err := unix.PidfdOpen(c.cmd.Process.Pid, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { unix.Close(fd) })
-	if c.space, err = s.Attach(c.cmd.Process.Pid, fd); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(c.space.Close)
-	return c, at
-}
 
 // beMany makes very many mappings of a page each: neighbours of one class,
 // which differ only in their protection, or with a hole between every two.
