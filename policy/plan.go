@@ -1,5 +1,7 @@
 package policy
 
+import "math"
+
 // Kind says in which direction a move goes.
 type Kind uint8
 
@@ -141,4 +143,19 @@ func DefaultParams() Params {
 		HorizonMin:       10,
 		HorizonMax:       60,
 	}
+}
+
+// minPlan lets every plan exchange at least one region with a cascade.
+const minPlan = 4 * RegionSize
+
+// PlanBytes is how many bytes one plan may move: what the rate allows, in bytes
+// per second, and what can be done until the next plan is due, so many seconds
+// later, if moving a page takes the given cost in seconds. A rate of 0 or +Inf
+// is no limit.
+func PlanBytes(seconds, cost, rate float64) uint64 {
+	bytes := 0.8 * seconds / cost * PageSize
+	if rate > 0 {
+		bytes = math.Min(bytes, rate*seconds)
+	}
+	return uint64(math.Max(bytes, minPlan))
 }

@@ -44,7 +44,8 @@ type Clock interface {
 type Options struct {
 	// Budget and Burst are shares of one core. Burst holds for BurstSeconds
 	// after a process was first sampled or many regions changed at once. At all
-	// other times sampling leaves up to a third of its budget to moving.
+	// other times sampling leaves up to a third of its budget to moving, that of
+	// the time after a change included.
 	Budget, Burst float64
 	// DetailBytes bounds the memory for regions that are hot only in parts.
 	DetailBytes int
@@ -212,7 +213,7 @@ type Tracker struct {
 	tokens, lastNow, lastCPU float64
 	lastMoving, owed         float64 // owed to moving, in CPU seconds
 	restUntil                float64
-	burstUntil               float64
+	burstUntil, startUntil   float64
 	recent, recentChanged    float64 // samples lately, and those that changed
 	nextProc                 int
 	batches                  uint64 // made so far
@@ -364,10 +365,14 @@ func (t *Tracker) earn(now float64) {
 	t.tokens += b*(now-t.lastNow) - (cpu - t.lastCPU)
 	moving := t.o.Clock.Moving()
 	t.owed = min(t.owed+moving-t.lastMoving, b*owedSeconds)
-	if t.stats.Bursting {
+	// What a start costs is not owed. A phase change is, but paid when it is over.
+	if now < t.startUntil {
 		t.owed = 0
 	}
 	pay := min(t.owed, b*(now-t.lastNow)/owedShare)
+	if t.stats.Bursting {
+		pay = 0
+	}
 	t.tokens, t.owed = t.tokens-pay, t.owed-pay
 	// What was not used within half a second is lost; a debt is not.
 	t.tokens = min(t.tokens, b*0.5)
@@ -918,6 +923,7 @@ func (t *Tracker) read(b *batch) {
 		// Not earlier: a process that cannot be sampled is tried again and again.
 		p.sampled = true
 		t.startBurst(now)
+		t.startUntil = t.burstUntil
 	}
 	t.phase(now)
 }

@@ -24,8 +24,6 @@ const (
 	// plannedFor is for how many seconds such a move counts as the same.
 	plannedFor = 60
 	maxPlanned = 64 << 10
-	// minBudget lets every plan exchange at least one region.
-	minBudget = 4 * policy.RegionSize
 	// maxRun is how many moves go to the mover at once.
 	maxRun = 8
 )
@@ -56,7 +54,7 @@ func (d *Daemon) decide() {
 	d.markRefused(s.Processes)
 	p := policy.DefaultParams()
 	p.Separation, p.Payback = d.cfg.Thrash.Separation, d.cfg.Thrash.Payback
-	p.Budget = d.budget(s.MoveCost)
+	p.Budget = policy.PlanBytes(epochEvery.Seconds(), s.MoveCost, d.cfg.Migrate.Rate.BytesPerSecond())
 	d.plan = d.engine.Decide(s, p)
 	d.tracker.SetBoundaries(d.plan.Boundaries)
 	d.planOf = d.planOf[:0]
@@ -72,18 +70,6 @@ func (d *Daemon) decide() {
 	d.enforcing.Begin()
 	d.observing.Begin()
 	d.queue = append(d.queue, d.plan.Moves...)
-}
-
-// budget is how many bytes a plan may move: what the rate allows, and what
-// can be done before the next plan.
-func (d *Daemon) budget(cost float64) uint64 {
-	seconds := epochEvery.Seconds()
-	bytes := 0.8 * seconds / cost * policy.PageSize
-	if rate := d.cfg.Migrate.Rate.BytesPerSecond(); rate > 0 {
-		bytes = min(bytes, rate*seconds)
-	}
-	// Less than an exchange with a cascade would never be planned.
-	return uint64(max(bytes, minBudget))
 }
 
 // markRefused tells the policy what the kernel refuses to move: a region as

@@ -1,0 +1,116 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"runtime"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// Contender is a policy in a comparison.
+type Contender struct {
+	Name string
+	// New makes a Placer for one run. totals has, for each process and region, how
+	// often a page is used in the whole run.
+	New func(totals [][]float64) Placer
+	// Baseline is false for tierd.
+	Baseline bool
+}
+
+// None is the name of the contender that moves nothing.
+const None = "none"
+
+// Baselines are what tierd is compared with.
+func Baselines() []Contender {
+	return []Contender{
+		{None, func([][]float64) Placer { return nothing{} }, true},
+		{"static oracle", func(t [][]float64) Placer { return static{t} }, true},
+		{"lru", func([][]float64) Placer { return &lru{} }, true},
+		{"histogram", func([][]float64) Placer { return &histogram{} }, true},
+		{"hint faults", func([][]float64) Placer { return &hintFault{} }, true},
+	}
+}
+
+// Summary is the mean of the runs of one contender on one workload.
+type Summary struct {
+	Contender                                                      string
+	Hit, OfOracle, WastedShare, Moved, SettledPerMinute, PingPongs float64
+	// Slowdown is by how much accesses and work took longer than with nothing moved;
+	// below 0 it was worth it.
+	Slowdown float64
+	// Settle are the seconds to 95 % of the oracle after the start and after each
+	// event.
+	Settle        []float64
+	HitOf, FairOf []float64
+	// Runs are the single ones, in the order of the seeds.
+	Runs []*Result `json:"-"`
+}
+
+// Compare runs every contender on a workload, once for each seed, and returns
+// the means in the order of the contenders, of which the first moves nothing.
+func Compare(ctx context.Context, machine Machine, w Workload, rate float64, contenders []Contender, seeds []uint64) ([]Summary, error) {
+	runs := make([][]*Result, len(contenders))
+	for i := range runs {
+		runs[i] = make([]*Result, len(seeds))
+	}
+	if len(contenders) == 0 || contenders[0].Name != None {
+		return nil, fmt.Errorf("compare: the first contender must be %q", None)
+	}
+	one := func(c int, s int, totals [][]float64) *Result {
+		return Run(Options{Machine: machine, Workload: w, Placer: contenders[c].New(totals), Rate: rate, Seed: seeds[s]})
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for s := range seeds {
+		g.Go(func() error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			// It tells what all others know of the whole run.
+			runs[0][s] = one(0, s, nil)
+			for c := 1; c < len(contenders); c++ {
+				if err := ctx.Err(); err != nil {
+					return err
+				}
+				runs[c][s] = one(c, s, runs[0][s].totals)
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	out := make([]Summary, len(contenders))
+	for c := range contenders {
+		out[c] = summarize(contenders[c].Name, runs[c], runs[0])
+	}
+	return out, nil
+}
+
+func summarize(name string, runs, none []*Result) Summary {
+	s := Summary{Contender: name, Runs: runs}
+	n := float64(len(runs))
+	add := func(sum *[]float64, values []float64) {
+		if *sum == nil && values != nil {
+			*sum = make([]float64, len(values))
+		}
+		for i, v := range values {
+			(*sum)[i] += v / n
+		}
+	}
+	for i, r := range runs {
+		s.Hit += r.Hit / n
+		s.OfOracle += r.OfOracle / n
+		s.WastedShare += r.WastedShare / n
+		s.Moved += float64(r.Moved) / n
+		s.SettledPerMinute += r.SettledPerMinute / n
+		s.PingPongs += float64(r.PingPongs) / n
+		s.Slowdown += (r.Cost/math.Max(none[i].Cost, 1e-12) - 1) / n
+		add(&s.Settle, r.Settle)
+		add(&s.HitOf, r.HitOf)
+		add(&s.FairOf, r.FairOf)
+	}
+	return s
+}

@@ -1,0 +1,313 @@
+package sim
+
+import (
+	"math"
+	"math/bits"
+	"math/rand/v2"
+
+	"github.com/tierd/tierd/policy"
+	"github.com/tierd/tierd/sampler"
+	"github.com/tierd/tierd/sampler/pagetable"
+)
+
+// Memory is the address space of one process: regions whose pages are used at
+// known rates, and accessed bits that behave as the kernel's. It is a
+// sampler.Space, and tells the truth to who asks for it.
+//
+// A region is small, so that a million of them fit: all its pages have the same
+// rate, but for a set of hot ones that may have another.
+type Memory struct {
+	clock   *Clock
+	machine *Machine
+	rng     *rand.Rand
+	base    uint64
+	regions []region
+	// work is by how much every page has been used, in seconds of full pace, at
+	// the time workAt; pace is the share of full pace since.
+	work, workAt, pace float64
+	// heat is, by node, the accesses per second at full pace; served the accesses
+	// until the work servedAt.
+	heat, served, servedAt [policy.MaxSlots]float64
+}
+
+var _ sampler.Space = (*Memory)(nil)
+
+type region struct {
+	rest, hot class
+	at        float64 // the work up to which both are counted
+	mask      *[8]uint64
+	slot      [policy.PiecesPerRegion]policy.Slot
+	cleared   uint32 // pieces whose accessed bits were cleared last
+	read      bool   // since they were cleared
+	huge      bool
+}
+
+// class is what pages of one rate have in common.
+type class struct {
+	rate  float64 // accesses per second and page
+	count float64 // accesses per page so far
+	mark  float64 // count when accessed bits were cleared
+}
+
+func newMemory(clock *Clock, machine *Machine, rng *rand.Rand, base uint64, n int) *Memory {
+	return &Memory{clock: clock, machine: machine, rng: rng, base: base, regions: make([]region, n), pace: 1}
+}
+
+// Regions is how many regions there are.
+func (m *Memory) Regions() int { return len(m.regions) }
+
+// now is the work until now.
+func (m *Memory) now() float64 { return m.work + (m.clock.seconds-m.workAt)*m.pace }
+
+// SetPace lets the process run at a share of its full pace.
+func (m *Memory) SetPace(pace float64) {
+	m.work, m.workAt, m.pace = m.now(), m.clock.seconds, pace
+}
+
+func (m *Memory) age(r *region) {
+	w := m.now()
+	r.rest.count += r.rest.rate * (w - r.at)
+	r.hot.count += r.hot.rate * (w - r.at)
+	r.at = w
+}
+
+// SetRate gives all pages of a region one rate, in accesses per second and page.
+func (m *Memory) SetRate(i int, rate float64) { m.SetRates(i, rate, rate, nil) }
+
+// SetRates gives the pages of a mask another rate than the rest of the region.
+func (m *Memory) SetRates(i int, rest, hot float64, mask *[8]uint64) {
+	r := &m.regions[i]
+	m.age(r)
+	m.count(r, policy.AllPieces, -1)
+	if mask == nil && r.mask != nil || mask != nil && r.mask == nil {
+		r.hot.count, r.hot.mark = r.rest.count, r.rest.mark
+	}
+	r.rest.rate, r.hot.rate, r.mask = rest, hot, mask
+	m.count(r, policy.AllPieces, 1)
+}
+
+// Accesses is how often a page of the region was used so far, as a mean.
+func (m *Memory) Accesses(i int) float64 {
+	r := &m.regions[i]
+	m.age(r)
+	hot := float64(r.hotPages(policy.AllPieces)) / policy.PagesPerRegion
+	return r.hot.count*hot + r.rest.count*(1-hot)
+}
+
+// Rate is the present rate of the region at full pace, as a mean.
+func (m *Memory) Rate(i int) float64 {
+	r := &m.regions[i]
+	hot := float64(r.hotPages(policy.AllPieces)) / policy.PagesPerRegion
+	return r.hot.rate*hot + r.rest.rate*(1-hot)
+}
+
+// Slot is where the first piece of a region lies; a placer that moves whole
+// regions needs to know no more.
+func (m *Memory) Slot(i int) policy.Slot { return m.regions[i].slot[0] }
+
+// hotPages counts the pages of the mask in some pieces.
+func (r *region) hotPages(pieces uint32) (n int) {
+	if r.mask == nil {
+		return 0
+	}
+	if pieces == policy.AllPieces {
+		for _, w := range r.mask {
+			n += bits.OnesCount64(w)
+		}
+		return n
+	}
+	for ; pieces != 0; pieces &= pieces - 1 {
+		p := bits.TrailingZeros32(pieces)
+		n += bits.OnesCount16(uint16(r.mask[p/4] >> (p % 4 * 16)))
+	}
+	return n
+}
+
+// count adds the accesses of some pieces to what their nodes serve, or takes
+// them off.
+func (m *Memory) count(r *region, pieces uint32, sign float64) {
+	if r.mask == nil && pieces == policy.AllPieces && r.uniform() {
+		m.serve(r.slot[0])
+		m.heat[r.slot[0]] += sign * r.rest.rate * policy.PagesPerRegion
+		return
+	}
+	for ; pieces != 0; pieces &= pieces - 1 {
+		p := bits.TrailingZeros32(pieces)
+		hot := float64(r.hotPages(1 << p))
+		m.serve(r.slot[p])
+		m.heat[r.slot[p]] += sign * (hot*r.hot.rate + (policy.PagesPerPiece-hot)*r.rest.rate)
+	}
+}
+
+// serve adds up what a node has served until now.
+func (m *Memory) serve(slot policy.Slot) {
+	w := m.now()
+	m.served[slot] += m.heat[slot] * (w - m.servedAt[slot])
+	m.servedAt[slot] = w
+}
+
+func (r *region) uniform() bool {
+	for _, s := range r.slot {
+		if s != r.slot[0] {
+			return false
+		}
+	}
+	return true
+}
+
+// put places a region as a whole, at no cost.
+func (m *Memory) put(i int, slot policy.Slot) {
+	r := &m.regions[i]
+	m.count(r, policy.AllPieces, -1)
+	for p := range r.slot {
+		r.slot[p] = slot
+	}
+	m.count(r, policy.AllPieces, 1)
+}
+
+// move puts those of some pieces of the region at addr that lie on one node on
+// another, and returns how many pages they have.
+func (m *Memory) move(addr uint64, pieces uint32, from, to policy.Slot) (pages int) {
+	r := m.find(addr)
+	if r == nil {
+		return 0
+	}
+	var moved uint32
+	for p, slot := range r.slot {
+		if slot == from && pieces>>p&1 != 0 {
+			moved |= 1 << p
+		}
+	}
+	m.count(r, moved, -1)
+	for left := moved; left != 0; left &= left - 1 {
+		r.slot[bits.TrailingZeros32(left)] = to
+	}
+	m.count(r, moved, 1)
+	return bits.OnesCount32(moved) * policy.PagesPerPiece
+}
+
+func (m *Memory) find(addr uint64) *region {
+	if addr < m.base || addr >= m.base+uint64(len(m.regions))*policy.RegionSize {
+		return nil
+	}
+	return &m.regions[(addr-m.base)/policy.RegionSize]
+}
+
+func (m *Memory) addr(i int) uint64 { return m.base + uint64(i)*policy.RegionSize }
+
+// touched draws which of 64 pages were accessed, each with the same
+// probability.
+func (m *Memory) touched(p float64) (word uint64) {
+	switch {
+	case p > 1-1.0/256:
+		return ^m.touched(1 - p)
+	case p < 1.0/256:
+		// From one to the next, for which there are seldom any.
+		if p <= 0 {
+			return 0
+		}
+		step := 1 / math.Log1p(-p)
+		for at := math.Log(1-m.rng.Float64()) * step; at < 64; at += 1 + math.Log(1-m.rng.Float64())*step {
+			word |= 1 << uint(at)
+		}
+		return word
+	}
+	// Digit by digit from the last: a bit is set if its random number is below p.
+	const digits = 16
+	d := uint32(p*(1<<digits) + 0.5)
+	for k := range digits {
+		if x := m.rng.Uint64(); d>>k&1 != 0 {
+			word |= x
+		} else {
+			word &= x
+		}
+	}
+	return word
+}
+
+// Walk implements sampler.Space.
+func (m *Memory) Walk(addrs []uint64, visit func(int, *pagetable.Block)) (int, error) {
+	var b pagetable.Block
+	for i, a := range addrs {
+		m.clock.look(m.machine.WalkCost)
+		b = pagetable.Block{LeafShift: 21}
+		if r := m.find(a); r != nil {
+			m.read(r, &b)
+		}
+		visit(i, &b)
+	}
+	return len(addrs), nil
+}
+
+func (m *Memory) read(r *region, b *pagetable.Block) {
+	m.age(r)
+	r.read = true
+	for w := range b.Present {
+		b.Present[w] = math.MaxUint64
+	}
+	b.PresentPages = policy.PagesPerRegion
+	for p, slot := range r.slot {
+		b.Slot[p] = slot
+		b.Count[slot] += policy.PagesPerPiece
+	}
+	rest, hot := r.rest.count-r.rest.mark, r.hot.count-r.hot.mark
+	if r.huge {
+		n := float64(r.hotPages(policy.AllPieces))
+		b.Kind, b.LeafShift = pagetable.KindLeaf, 21
+		if r.cleared == 0 || m.rng.Float64() < -math.Expm1(-n*hot-(policy.PagesPerRegion-n)*rest) {
+			b.Young, b.YoungPages = b.Present, b.PresentPages
+		}
+		return
+	}
+	b.Kind, b.LeafShift = pagetable.KindTable, 12
+	pRest, pHot := -math.Expm1(-rest), -math.Expm1(-hot)
+	for w := range b.Young {
+		cleared := r.cleared >> (4 * w) & 0xf
+		if cleared == 0 {
+			continue // nobody asks
+		}
+		b.Young[w] = m.touched(pRest)
+		if r.mask != nil && r.mask[w] != 0 {
+			b.Young[w] = b.Young[w]&^r.mask[w] | m.touched(pHot)&r.mask[w]
+		}
+		b.YoungPages += uint16(bits.OnesCount64(b.Young[w]))
+	}
+}
+
+// Clear implements sampler.Space.
+func (m *Memory) Clear(ranges []pagetable.Range) (n uint64, err error) {
+	for _, g := range ranges {
+		m.clock.look(m.machine.RangeCost)
+		for a := g.Start; a < g.End; {
+			end := min(g.End, a&^(policy.RegionSize-1)+policy.RegionSize)
+			m.clock.look(m.machine.ClearCost * float64(end-a) / policy.RegionSize)
+			if r := m.find(a); r != nil {
+				m.age(r)
+				if r.read {
+					r.read, r.cleared = false, 0
+				}
+				if r.cleared == 0 {
+					r.rest.mark, r.hot.mark = r.rest.count, r.hot.count
+				}
+				first, last := a%policy.RegionSize/policy.PieceSize, ((end-1)%policy.RegionSize)/policy.PieceSize
+				r.cleared |= uint32(uint64(2)<<last - uint64(1)<<first)
+			}
+			a = end
+		}
+		n += g.End - g.Start
+	}
+	return n, nil
+}
+
+// Mappings implements sampler.Space.
+func (m *Memory) Mappings(visit func(pagetable.Run)) (vmas, policyMode int, err error) {
+	m.clock.look(1e-4)
+	visit(pagetable.Run{Range: pagetable.Range{Start: m.base, End: m.addr(len(m.regions))}, VMAs: 1})
+	return 1, -1, nil
+}
+
+// ExecID implements sampler.Space.
+func (m *Memory) ExecID() uint64 { return 1 }
+
+// Close implements sampler.Space.
+func (m *Memory) Close() {}

@@ -1,0 +1,90 @@
+package sim
+
+import (
+	"github.com/tierd/tierd/policy"
+	"github.com/tierd/tierd/sampler"
+)
+
+const (
+	epochEvery  = 0.5
+	moveSlice   = 0.060
+	detailBytes = 64 << 20
+)
+
+// Tierd is tierd itself: its sampler and its policy.
+type Tierd struct {
+	// Params are the policy's; their Budget is set from the host's rate.
+	Params policy.Params
+	// Budget and Burst are shares of a core for sampling.
+	Budget, Burst float64
+	// Plan is the last one.
+	Plan *policy.Plan
+
+	tracker *sampler.Tracker
+	engine  policy.Engine
+	queue   []policy.Move
+	epoch   float64
+}
+
+// DefaultTierd is tierd with its defaults.
+func DefaultTierd() *Tierd {
+	return &Tierd{Params: policy.DefaultParams(), Budget: 0.03, Burst: 0.10}
+}
+
+// Step implements Placer.
+func (t *Tierd) Step(h *Host) (next float64) {
+	c := h.Clock
+	if t.tracker == nil {
+		t.tracker = sampler.New(sampler.Options{Budget: t.Budget, Burst: t.Burst, DetailBytes: detailBytes, Clock: c})
+		for i, m := range h.Procs {
+			t.tracker.Add(h.IDs[i], h.Names[i], true, m)
+		}
+		t.epoch = c.seconds
+	}
+	next = max(t.tracker.Step(), c.seconds)
+	if c.seconds >= t.epoch {
+		t.decide(h)
+	}
+	if len(t.queue) == 0 {
+		return min(next, t.epoch)
+	}
+	for until := c.seconds + moveSlice; len(t.queue) > 0 && c.seconds < until; t.queue = t.queue[1:] {
+		if h.Allowed() <= 0 {
+			return min(next, t.epoch, c.seconds+moveSlice/2)
+		}
+		m := &t.queue[0]
+		pages := h.Move(m.Process, m.Addr, m.Pieces&t.tracker.Movable(m.ID, m.Addr), m.From, m.To)
+		t.tracker.Moved(m.ID, m.Addr, m.Pieces, m.From, m.To, pages, m.Kind == policy.Promotion)
+	}
+	return c.seconds
+}
+
+func (t *Tierd) decide(h *Host) {
+	begin := h.Clock.seconds
+	p := t.Params
+	p.Budget = policy.PlanBytes(epochEvery, h.Machine.MoveCost, h.Rate)
+	procs := t.tracker.Snapshot()
+	units := 0
+	for i := range procs {
+		units += len(procs[i].Regions)
+		for j := range procs[i].Regions {
+			if procs[i].Regions[j].Detail >= 0 {
+				units += policy.PiecesPerRegion - 1
+			}
+		}
+	}
+	h.Clock.look(float64(units) * h.Machine.DecideCost)
+	t.Plan = t.engine.Decide(&policy.Snapshot{
+		Seconds: h.Clock.seconds, Tiers: h.Machine.Tiers, Nodes: h.Nodes, MoveCost: h.Machine.MoveCost, Processes: procs,
+	}, p)
+	t.tracker.SetBoundaries(t.Plan.Boundaries)
+	t.queue = append(t.queue[:0], t.Plan.Moves...)
+	t.epoch = begin + max(epochEvery, 10*(h.Clock.seconds-begin))
+}
+
+// Close implements Placer.
+func (t *Tierd) Close() {
+	if t.tracker != nil {
+		t.tracker.Close()
+	}
+}
