@@ -90,13 +90,17 @@ func sweep(name string, period float64) Workload {
 	w.Period = period
 	w.Begin = func(procs []*Memory, rng *rand.Rand) Changes {
 		const hot, states = fastShare / 2, 2 * fastShare
-		m, perm := procs[0], rng.Perm(footprint)
-		spread(m, perm[:hot], 0.6*load)
+		m := procs[0]
+		// The states lie in a row, and so does the order in which they are swept.
 		cold := 0.05 * load / (footprint - hot) / policy.PagesPerRegion
-		for _, i := range perm[hot:] {
+		swept := make([]int, states)
+		for i := range footprint {
 			m.SetRate(i, cold)
+			if i < states {
+				swept[i] = footprint - states + i
+			}
 		}
-		swept := perm[hot : hot+states]
+		spread(m, rng.Perm(footprint - states)[:hot], 0.6*load)
 		begin, length := period*2/3, period/3
 		const turn = 0.1
 		per := int(math.Ceil(states * turn / length))
