@@ -87,6 +87,41 @@ func (h *Host) held(all []place, slot policy.Slot) (bytes uint64) {
 	return bytes
 }
 
+// oracle knows at all times how much each region is used, and keeps what is used
+// most in the fast tier as far as the rate allows: nobody can do better. Of a
+// workload that goes in steps it knows the means over the whole run, because
+// nobody can follow within a step.
+type oracle struct {
+	totals [][]float64 // nil: it knows the present
+	all    []place
+}
+
+const oracleTurn = 0.1
+
+func (o *oracle) Step(h *Host) float64 {
+	if o.all == nil {
+		o.all = places(h)
+	}
+	rate := make([]float64, len(o.all))
+	var up, down []int
+	for i, p := range o.all {
+		if rate[i] = h.Procs[p.proc].Rate(p.region); o.totals != nil {
+			rate[i] = o.totals[p.proc][p.region]
+		}
+		if h.isFast(p) {
+			down = append(down, i)
+		} else {
+			up = append(up, i)
+		}
+	}
+	slices.SortStableFunc(down, func(a, b int) int { return cmp.Compare(rate[a], rate[b]) })
+	slices.SortStableFunc(up, func(a, b int) int { return cmp.Compare(rate[b], rate[a]) })
+	h.exchange(up, down, func(i int) place { return o.all[i] }, func(u, d int) bool { return rate[u] > rate[d]*1.01 }, oracleTurn)
+	return h.Clock.seconds + oracleTurn
+}
+
+func (*oracle) Close() {}
+
 // lru promotes what is touched, and demotes what has not been touched for
 // longest: a list of ages, from one look a second at one page of each region.
 type lru struct {

@@ -12,24 +12,43 @@ import (
 // Contender is a policy in a comparison.
 type Contender struct {
 	Name string
-	// New makes a Placer for one run. totals has, for each process and region, how
-	// often a page is used in the whole run.
-	New func(totals [][]float64) Placer
+	// New makes a Placer for one run.
+	New func(Future) Placer
 	// Baseline is false for tierd.
 	Baseline bool
 }
 
-// None is the name of the contender that moves nothing.
-const None = "none"
+// Future is what a contender that cheats may know.
+type Future struct {
+	// Totals has, for each process and region, how often a page is used in the whole
+	// run.
+	Totals [][]float64
+	// Steps tells that the workload goes in steps, within which nobody can follow.
+	Steps bool
+}
 
-// Baselines are what tierd is compared with.
+// Names of contenders that mean something to a comparison: None moves nothing,
+// and Oracle does the best that the rate allows; all others are measured by the
+// two.
+const (
+	None   = "none"
+	Oracle = "oracle"
+)
+
+// Baselines are what tierd is compared with; None and Oracle come first.
 func Baselines() []Contender {
 	return []Contender{
-		{None, func([][]float64) Placer { return nothing{} }, true},
-		{"static oracle", func(t [][]float64) Placer { return static{t} }, true},
-		{"lru", func([][]float64) Placer { return &lru{} }, true},
-		{"histogram", func([][]float64) Placer { return &histogram{} }, true},
-		{"hint faults", func([][]float64) Placer { return &hintFault{} }, true},
+		{None, func(Future) Placer { return nothing{} }, true},
+		{Oracle, func(f Future) Placer {
+			if f.Steps {
+				return &oracle{totals: f.Totals}
+			}
+			return &oracle{}
+		}, true},
+		{"static oracle", func(f Future) Placer { return static{f.Totals} }, true},
+		{"lru", func(Future) Placer { return &lru{} }, true},
+		{"histogram", func(Future) Placer { return &histogram{} }, true},
+		{"hint faults", func(Future) Placer { return &hintFault{} }, true},
 	}
 }
 
@@ -37,6 +56,7 @@ func Baselines() []Contender {
 type Summary struct {
 	Contender                                                      string
 	Hit, OfOracle, WastedShare, Moved, SettledPerMinute, PingPongs float64
+	// OfOracle is Hit as a part of what Oracle reached.
 	// Slowdown is by how much accesses and work took longer than with nothing moved;
 	// below 0 it was worth it.
 	Slowdown float64
@@ -49,17 +69,19 @@ type Summary struct {
 }
 
 // Compare runs every contender on a workload, once for each seed, and returns
-// the means in the order of the contenders, of which the first moves nothing.
+// the means in the order of the contenders, of which the first are None and
+// Oracle.
 func Compare(ctx context.Context, machine Machine, w Workload, rate float64, contenders []Contender, seeds []uint64) ([]Summary, error) {
 	runs := make([][]*Result, len(contenders))
 	for i := range runs {
 		runs[i] = make([]*Result, len(seeds))
 	}
-	if len(contenders) == 0 || contenders[0].Name != None {
-		return nil, fmt.Errorf("compare: the first contender must be %q", None)
+	if len(contenders) < 2 || contenders[0].Name != None || contenders[1].Name != Oracle {
+		return nil, fmt.Errorf("compare: the first contenders must be %q and %q", None, Oracle)
 	}
 	one := func(c int, s int, totals [][]float64) *Result {
-		return Run(Options{Machine: machine, Workload: w, Placer: contenders[c].New(totals), Rate: rate, Seed: seeds[s]})
+		f := Future{Totals: totals, Steps: w.Period > 0}
+		return Run(Options{Machine: machine, Workload: w, Placer: contenders[c].New(f), Rate: rate, Seed: seeds[s]})
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(runtime.GOMAXPROCS(0))
@@ -84,12 +106,12 @@ func Compare(ctx context.Context, machine Machine, w Workload, rate float64, con
 	}
 	out := make([]Summary, len(contenders))
 	for c := range contenders {
-		out[c] = summarize(contenders[c].Name, runs[c], runs[0])
+		out[c] = summarize(contenders[c].Name, runs[c], runs[0], runs[1])
 	}
 	return out, nil
 }
 
-func summarize(name string, runs, none []*Result) Summary {
+func summarize(name string, runs, none, oracle []*Result) Summary {
 	s := Summary{Contender: name, Runs: runs}
 	n := float64(len(runs))
 	add := func(sum *[]float64, values []float64) {
@@ -102,7 +124,7 @@ func summarize(name string, runs, none []*Result) Summary {
 	}
 	for i, r := range runs {
 		s.Hit += r.Hit / n
-		s.OfOracle += r.OfOracle / n
+		s.OfOracle += r.Hit / math.Max(oracle[i].Hit, 1e-9) / n
 		s.WastedShare += r.WastedShare / n
 		s.Moved += float64(r.Moved) / n
 		s.SettledPerMinute += r.SettledPerMinute / n

@@ -24,10 +24,10 @@ type Options struct {
 type Point struct {
 	Seconds float64
 	// Share is the part of the accesses that each tier has served in the second
-	// before, Oracle the part that the fastest tier would serve if what is used most
-	// lay there.
-	Share  []float64
-	Oracle float64
+	// before, Best the part that the fastest tier would serve if what is used most lay
+	// there: now, or on average if the workload goes in steps.
+	Share []float64
+	Best  float64
 	// Moved is in bytes; Sampling and Moving are CPU seconds. All since the start.
 	Moved            uint64
 	Sampling, Moving float64
@@ -37,14 +37,14 @@ type Point struct {
 type Result struct {
 	Points []Point
 	// Hit is the share of the accesses that the fastest tier served, HitOf the same
-	// for each process, and OfOracle its ratio to the oracle's.
-	Hit, OfOracle float64
-	HitOf         []float64
+	// for each process.
+	Hit   float64
+	HitOf []float64
 	// FairOf is for each process the ratio of its hit to what it would have with its
 	// due of the fastest tier; nil where nothing is shared.
 	FairOf []float64
 	// Settle has for the start and for each event how many seconds it took to 95 %
-	// of the oracle, +Inf if it never came.
+	// of the best placement, +Inf if it never came.
 	Settle []float64
 	// Moved is in bytes; SettledPerMinute, too, in the last half of the run.
 	Moved            uint64
@@ -92,18 +92,18 @@ func Run(o Options) *Result {
 	if changes == nil {
 		change = math.Inf(1)
 	}
-	served, oracle, stale := make([]float64, len(h.Machine.Tiers)), 0.0, true
+	served, best, stale := make([]float64, len(h.Machine.Tiers)), 0.0, true
 	for clock.seconds < w.Seconds {
 		for change <= clock.seconds {
 			change, stale = changes(change), true
 		}
 		if point <= clock.seconds {
 			if stale && w.Period == 0 {
-				oracle, stale = h.best(w.Fast), false
+				best, stale = h.best(w.Fast), false
 			}
 			now := h.served()
 			r.Points = append(r.Points, Point{
-				Seconds: clock.seconds, Share: parts(now, served), Oracle: oracle,
+				Seconds: clock.seconds, Share: parts(now, served), Best: best,
 				Moved: h.books.bytes, Sampling: clock.sampling, Moving: clock.moving,
 			})
 			served = now
@@ -188,15 +188,12 @@ func (r *Result) sum(h *Host, w *Workload) {
 		all = append(all, t...)
 	}
 	if w.Period > 0 {
-		oracle := topShare(slices.Clone(all), w.Fast)
+		best := topShare(slices.Clone(all), w.Fast)
 		for i := range r.Points {
-			r.Points[i].Oracle = oracle
+			r.Points[i].Best = best
 		}
 	}
-	var oracle, fast, accesses float64
-	for i := range r.Points {
-		oracle += r.Points[i].Oracle / float64(len(r.Points))
-	}
+	var fast, accesses float64
 	for i, m := range h.Procs {
 		var sum, first float64
 		for tier, n := range m.servedBy(h) {
@@ -213,7 +210,6 @@ func (r *Result) sum(h *Host, w *Workload) {
 	}
 	r.Cost += (h.Clock.sampling + h.Clock.moving) / w.Seconds
 	r.Hit = fast / max(accesses, 1e-9)
-	r.OfOracle = r.Hit / max(oracle, 1e-9)
 	r.Moved, r.PingPongs = h.books.bytes, h.books.pingPongs
 	if h.books.spent > 0 {
 		r.WastedShare = h.books.wasted / h.books.spent
@@ -227,11 +223,12 @@ func (r *Result) sum(h *Host, w *Workload) {
 	}
 }
 
-// settled is how many seconds after a time 95 % of the oracle is reached.
+// settled is how many seconds after a time 95 % of the best is reached. The
+// second in which it happens is not over yet.
 func (r *Result) settled(from float64) float64 {
 	for i := range r.Points {
 		p := &r.Points[i]
-		if p.Seconds > from && p.Share[0] >= 0.95*p.Oracle {
+		if p.Seconds > from+tick && p.Share[0] >= 0.95*p.Best {
 			return p.Seconds - from
 		}
 	}

@@ -102,7 +102,7 @@ func sweep(name string, period float64) Workload {
 		}
 		spread(m, rng.Perm(footprint - states)[:hot], 0.6*load)
 		begin, length := period*2/3, period/3
-		const turn = 0.1
+		const turn = 0.02
 		per := int(math.Ceil(states * turn / length))
 		// In its turn a region has all the sweep's accesses of the period.
 		rate := 0.35 * load * period / states / policy.PagesPerRegion / turn
@@ -139,7 +139,7 @@ func Workloads() []Workload {
 			zipf(procs[0], rng.Perm(footprint), 0.99)
 			return nil
 		}),
-		base("scan", "a hot set of 80 % of the fast tier, and a scan of 1 GiB/s through the rest", scan),
+		scan(),
 		base("drift", "zipf 0.8 whose ranks change places: all have in 400 s", drift),
 		base("window", "a window of 80 % of the fast tier that advances by 120 MiB/s, as a KV cache does", window),
 		sweep("sweep10", 10),
@@ -159,9 +159,16 @@ func Workloads() []Workload {
 	return ws
 }
 
-func scan(procs []*Memory, rng *rand.Rand) Changes {
-	const hot, turn = fastShare * 8 / 10, 0.1
-	const per = gib / policy.RegionSize / 10
+// scan comes past everything that is not hot once in 12 s.
+func scan() Workload {
+	w := base("scan", "a hot set of 80 % of the fast tier, and a scan of 1 GiB/s through the rest", scanning)
+	w.Period = (footprint - fastShare*0.8) * policy.RegionSize / gib
+	return w
+}
+
+func scanning(procs []*Memory, rng *rand.Rand) Changes {
+	const hot, turn = fastShare * 8 / 10, 0.02
+	const per = gib / policy.RegionSize / 50
 	m, perm := procs[0], rng.Perm(footprint)
 	hotSet(m, perm, hot, 0.75)
 	inHot := make([]bool, footprint)
