@@ -50,7 +50,9 @@ type region struct {
 	placed [3]policy.SlotPages
 	skew   float32
 	detail int32
-	// evidence and flags are as in policy.Region.
+	// evidence and flags are as in policy.Region; noted is when evidence got its
+	// newest bit.
+	noted           tick
 	evidence, flags uint8
 	key             key
 	turn            uint8 // counts samples
@@ -186,6 +188,7 @@ type sample struct {
 	boundary float64 // accesses per second and page; 0: none
 	now      tick
 	pieces   uint32  // what was cleared
+	fresh    bool    // it is evidence of its own
 	noise    float64 // variance of ln(rate) that the window leaves
 	biased   bool    // the pieces were chosen for being hot: they do not speak for the region
 }
@@ -196,6 +199,19 @@ func (s sample) hot(n, k int) uint8 {
 		return 1
 	}
 	return 0
+}
+
+// note joins a verdict to evidence. What is seen within a moment is one thing: a
+// scan comes past and is gone, however often one looks meanwhile.
+// What was seen before the rate became another one is no evidence for it.
+func (s sample) note(evidence, hot uint8, became bool) uint8 {
+	switch {
+	case became:
+		return hot
+	case s.fresh:
+		return evidence<<1 | hot
+	}
+	return evidence&^1 | hot
 }
 
 // counts returns the present and the accessed pages of some pieces.
@@ -214,13 +230,14 @@ func counts(b *pagetable.Block, pieces uint32) (n, k int) {
 // hugeLog is ln of the pages in a region: a huge page has one bit for all.
 var hugeLog = float32(math.Log(policy.PagesPerRegion))
 
-// update joins a sample to the region and reports whether its rate changed.
-func (r *region) update(b *pagetable.Block, s sample) bool {
+// update joins a sample to the region and reports whether its rate has changed,
+// by this sample alone, and whether the one before was right to say so.
+func (r *region) update(b *pagetable.Block, s sample) (changed, confirmed bool) {
 	n, k := counts(b, s.pieces)
 	if n == 0 {
 		r.turn++ // the next slice may have pages
 		r.place(b)
-		return false
+		return false, false
 	}
 	if huge := b.Kind == pagetable.KindLeaf; huge != (r.flags&policy.Huge != 0) {
 		r.est.vari = unknownVar
@@ -239,30 +256,31 @@ func (r *region) update(b *pagetable.Block, s sample) bool {
 		dt = 0
 	}
 	first := r.flags&policy.Unseen != 0
-	before := r.est.log
+	if r.flags&doubted != 0 {
+		d := direct(n, k, s.window)
+		d.log -= shift
+		if confirmed = math.Abs(float64(d.log-r.before)) > math.Abs(float64(d.log-r.est.log)); !confirmed {
+			r.est, r.changed = estimate{r.before, d.vari}, r.steady // as it was
+		}
+		r.flags &^= doubted
+	}
+	r.before, r.steady = r.est.log, r.changed
 	r.est.log += shift
-	changed := r.est.add(n, k, s.window, dt, s.noise)
+	changed = r.est.add(n, k, s.window, dt, s.noise)
 	r.est.log -= shift
 	r.turn++
-	if r.flags&doubted != 0 {
-		r.flags &^= doubted
-		if math.Abs(float64(r.est.log-r.before)) < changeLog/2 {
-			r.changed, changed = r.steady, false // as it was
-		}
-	} else {
-		r.before, r.steady = before, r.changed
-	}
+	became := r.est.log-r.before > changeLog/2
 	if changed {
 		r.changed = s.now
-		if !first {
+		if !first && !confirmed {
 			r.turn = wholeTurn
 			r.flags |= doubted
 		}
 	}
 	r.flags &^= policy.Unseen
 	r.seen = s.now
-	r.evidence = r.evidence<<1 | boundary.hot(n, k)
-	return changed && !first
+	r.evidence = s.note(r.evidence, boundary.hot(n, k), became)
+	return changed && !first, confirmed
 }
 
 // dispersion says how unevenly the accesses of some pieces of a block are spread
@@ -331,11 +349,13 @@ func updateDetail(d *policy.Detail, b *pagetable.Block, movable uint32, s sample
 		if p.Rate > 0 {
 			e = estimate{float32(math.Log(float64(p.Rate))), p.LogVar}
 		}
+		before := e.log
 		if e.add(n, k, s.window, dt, s.noise) && p.Rate > 0 {
 			changed++
 		}
+		became := p.Rate > 0 && e.log-before > changeLog
 		p.Rate, p.LogVar = float32(e.rate()), e.vari
-		p.Evidence = p.Evidence<<1 | s.hot(n, k)
+		p.Evidence = s.note(p.Evidence, s.hot(n, k), became)
 	}
 	return changed
 }

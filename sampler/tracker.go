@@ -73,6 +73,9 @@ const (
 	// scarceSeconds is how long a lap may take before sure regions are left out
 	// of most laps.
 	scarceSeconds = 2.0
+	// evidenceSeconds is how far apart samples are evidence each. To decide and to
+	// move takes as long: what is hot for a shorter time is gone by then.
+	evidenceSeconds = 0.2
 	// enoughEvidence is how many hot samples of the last eight leave no doubt.
 	enoughEvidence = 3
 	// phaseShare is how many of the regions sampled lately must have changed for
@@ -145,12 +148,19 @@ type process struct {
 	scout           uint64 // the next address to look at; 0: no round under way
 	laps            [maxKeys]lap
 	key             int // the key that had the last turn
-	// doubtful are blocks that look hot and need another sample to be sure.
-	doubtful []uint32
+	// doubtful are blocks that need another sample to be sure, in the order in which
+	// they are due, the last first.
+	doubtful []doubt
 	pace     pace
 	turn     int  // counts batches
 	sampled  bool // at least once
 	err      error
+}
+
+// doubt is a block that needs another sample, not before a time.
+type doubt struct {
+	block uint32
+	due   float64
 }
 
 // lap is one round over the regions of a key.
@@ -654,7 +664,7 @@ func (t *Tracker) clear(p *process, now float64) bool {
 	}
 	// Doubtful regions have every other turn.
 	p.turn++
-	if p.turn%2 == 0 && t.confirm(p) {
+	if p.turn%2 == 0 && t.confirm(p, now) {
 		return true
 	}
 	keys := len(t.boundaries) * rungs
@@ -664,16 +674,16 @@ func (t *Tracker) clear(p *process, now float64) bool {
 			return true
 		}
 	}
-	return t.confirm(p)
+	return t.confirm(p, now)
 }
 
 // confirm begins a batch of doubtful regions, with windows that suit the
 // hotter side.
-func (t *Tracker) confirm(p *process) bool {
+func (t *Tracker) confirm(p *process, now float64) bool {
 	b, huge := t.newBatch(), false
 	var k key
-	for len(p.doubtful) > 0 && len(b.blocks) < batchRegions {
-		block := p.doubtful[len(p.doubtful)-1]
+	for len(p.doubtful) > 0 && len(b.blocks) < batchRegions && p.doubtful[len(p.doubtful)-1].due <= now {
+		block := p.doubtful[len(p.doubtful)-1].block
 		p.doubtful = p.doubtful[:len(p.doubtful)-1]
 		if i, found := slices.BinarySearchFunc(p.regions, block, byBlock); found && p.regions[i].sampleable() {
 			r := &p.regions[i]
@@ -728,7 +738,7 @@ func (t *Tracker) clearKey(p *process, k key, now float64) bool {
 		}
 		// In a short window the one piece that is hot stands out best.
 		if r.searched() && len(p.doubtful) < maxSearched {
-			p.doubtful = append(p.doubtful, r.block)
+			t.doubt(p, r, now)
 			continue
 		}
 		isHuge := r.flags&policy.Huge != 0
@@ -916,7 +926,7 @@ func (t *Tracker) read(b *batch) {
 	for i := range t.looks {
 		l := &t.looks[i]
 		l.s.window, l.s.noise = l.s.window*v.pace, v.noise
-		t.take(p, &p.regions[l.region], &l.block, l.s)
+		t.take(p, &p.regions[l.region], &l.block, l.s, now)
 	}
 	t.check(p, err)
 	if p.err == nil && !p.sampled {
@@ -946,9 +956,12 @@ func (t *Tracker) repeat(b *batch, now float64) {
 	t.begin(b.p, c, b.key, huge)
 }
 
-func (t *Tracker) take(p *process, r *region, b *pagetable.Block, s sample) {
+func (t *Tracker) take(p *process, r *region, b *pagetable.Block, s sample, now float64) {
 	t.stats.Samples++
 	dt := r.seen.since(s.now)
+	if s.fresh = r.noted.since(s.now) >= evidenceSeconds || r.flags&policy.Unseen != 0; s.fresh {
+		r.noted = s.now
+	}
 	if s.biased {
 		if r.place(b); b.Kind == pagetable.KindLeaf {
 			r.est.vari = unknownVar // it was made huge meanwhile
@@ -956,13 +969,15 @@ func (t *Tracker) take(p *process, r *region, b *pagetable.Block, s sample) {
 		}
 		if r.detail != noDetail {
 			updateDetail(&p.details[r.detail], b, r.movable, s, dt)
-			t.doubt(p, r, doubtfulPieces(&p.details[r.detail], s.boundary) != 0)
+			if doubtfulPieces(&p.details[r.detail], s.boundary) != 0 {
+				t.doubt(p, r, now+evidenceSeconds)
+			}
 		}
 		return
 	}
 	t.recent++
 	seen, _ := counts(b, s.pieces)
-	changed := r.update(b, s)
+	changed, phase := r.update(b, s)
 	r.key = t.keyOf(r)
 	r.disperse(b, s)
 	switch {
@@ -973,22 +988,32 @@ func (t *Tracker) take(p *process, r *region, b *pagetable.Block, s sample) {
 	}
 	if r.detail == noDetail {
 		hot := r.evidence&1 != 0 && bits.OnesCount8(r.evidence) < enoughEvidence
-		t.doubt(p, r, seen > 0 && (changed || hot))
+		if seen > 0 && (changed || hot) {
+			t.doubt(p, r, now+evidenceSeconds)
+		}
 	} else {
 		d := &p.details[r.detail]
-		changed = updateDetail(d, b, r.movable, s, dt) >= changedPieces
-		t.doubt(p, r, doubtfulPieces(d, s.boundary) != 0)
+		phase = updateDetail(d, b, r.movable, s, dt) >= changedPieces
+		if doubtfulPieces(d, s.boundary) != 0 {
+			t.doubt(p, r, now+evidenceSeconds)
+		}
 	}
-	if changed {
+	if phase {
 		t.recentChanged++
 	}
 }
 
-// doubt puts a region on the list of those that need another sample soon.
-func (t *Tracker) doubt(p *process, r *region, is bool) {
-	if is && len(p.doubtful) < maxDoubtful {
-		p.doubtful = append(p.doubtful, r.block)
+// doubt puts a region on the list of those that need another sample, not before a
+// time.
+func (t *Tracker) doubt(p *process, r *region, due float64) {
+	if len(p.doubtful) >= maxDoubtful {
+		return
 	}
+	i := len(p.doubtful)
+	for i > 0 && p.doubtful[i-1].due < due {
+		i--
+	}
+	p.doubtful = slices.Insert(p.doubtful, i, doubt{r.block, due})
 }
 
 // phase notices that many regions changed at once. Then what was hot until
@@ -1004,7 +1029,9 @@ func (t *Tracker) phase(now float64) {
 		for _, p := range t.procs {
 			for i := range p.regions {
 				r := &p.regions[i]
-				t.doubt(p, r, r.key.rung() >= doubtRung && r.sampleable())
+				if r.key.rung() >= doubtRung && r.sampleable() {
+					t.doubt(p, r, now)
+				}
 			}
 		}
 	}
