@@ -67,37 +67,55 @@ func clampLog(rate float64) float32 {
 // A window in which every page, or none, would be accessed at the estimated
 // rate says little, and is given little weight by the slope of the curve.
 func (e *estimate) add(n, k int, w, dt, extra float64) (changed bool) {
-	d := direct(n, k, w)
-	if e.vari >= unknownVar {
-		*e = d
-		return true
+	o := e.observe(n, k, w, dt, extra)
+	if o.contradicts {
+		return e.restart(n, k, w)
 	}
-	v := float64(e.vari) + drift*dt
-	x := e.rate() * w
-	p := -math.Expm1(-x)
-	slope := x * math.Exp(-x)
-	nn := float64(n)
-	pc := min(max(p, 0.5/(nn+1)), (nn+0.5)/(nn+1))
-	noise := pc*(1-pc)/nn + slope*slope*(noiseOf(w)+extra)
-	miss := float64(k)/nn - p
-	// One page that differs in a region of many is no change of the region.
-	expected := slope*slope*v + noise + 1/(nn*nn)
-	if miss*miss > surprise*surprise*expected {
-		// A whole program that runs somewhat faster or slower is no change.
-		changed = math.Abs(float64(d.log-e.log)) > changeLog
-		*e = d
-		return changed
-	}
-	if k == n && d.log > e.log && nn*math.Log(pc) < impossible {
+	if d := direct(n, k, w); k == n && d.log > e.log && float64(n)*math.Log(o.p) < impossible {
 		// All were accessed, which they hardly would be at the estimated rate:
 		// the rate is at least what the sample alone says.
 		e.log, e.vari = d.log, max(e.vari, d.vari)
 		return false
 	}
-	gain := v * slope / (slope*slope*v + noise)
-	e.log = clampLog(math.Exp(float64(e.log) + min(max(gain*miss, -2), 2)))
-	e.vari = float32(min(max(v*(1-gain*slope), floor/4), unknownVar-1))
+	gain := o.v * o.slope / (o.slope*o.slope*o.v + o.noise)
+	e.log = clampLog(math.Exp(float64(e.log) + min(max(gain*o.miss, -2), 2)))
+	e.vari = float32(min(max(o.v*(1-gain*o.slope), floor/4), unknownVar-1))
 	return false
+}
+
+// observation is a sample as the estimate expects it.
+type observation struct {
+	p, slope, v, noise, miss float64
+	contradicts              bool
+}
+
+func (e *estimate) observe(n, k int, w, dt, extra float64) (o observation) {
+	if e.vari >= unknownVar {
+		o.contradicts = true
+		return o
+	}
+	o.v = float64(e.vari) + drift*dt
+	x := e.rate() * w
+	p := -math.Expm1(-x)
+	o.slope = x * math.Exp(-x)
+	nn := float64(n)
+	o.p = min(max(p, 0.5/(nn+1)), (nn+0.5)/(nn+1))
+	o.noise = o.p*(1-o.p)/nn + o.slope*o.slope*(noiseOf(w)+extra)
+	o.miss = float64(k)/nn - p
+	// One page that differs in a region of many is no change of the region.
+	expected := o.slope*o.slope*o.v + o.noise + 1/(nn*nn)
+	o.contradicts = o.miss*o.miss > surprise*surprise*expected
+	return o
+}
+
+// restart forgets all but the sample, and reports whether the rate has become
+// another one by far: a whole program that runs somewhat faster or slower is
+// no change.
+func (e *estimate) restart(n, k int, w float64) (changed bool) {
+	d := direct(n, k, w)
+	changed = e.vari >= unknownVar || math.Abs(float64(d.log-e.log)) > changeLog
+	*e = d
+	return changed
 }
 
 // windowFor is the length in seconds in which a page of the given rate is

@@ -23,7 +23,7 @@ const (
 	// inFlight marks a region whose accessed bits were cleared and not yet read.
 	inFlight uint8 = 1 << 7
 	// doubted marks a region whose last sample says that it has become another
-	// one. A process that waits for something looks like that, too: the next
+	// one, and was not believed yet. A process that waits for something looks like that, too: the next
 	// sample decides.
 	doubted uint8 = 1 << 6
 )
@@ -38,11 +38,7 @@ type region struct {
 	movable uint32 // pieces that tierd may move
 	seen    tick   // last sample
 	changed tick   // last time the rate changed
-	// before and steady are ln(rate) and changed as they were before a change
-	// that is in doubt.
-	before float32
-	steady tick
-	moved  tick // last move; 0: never
+	moved   tick   // last move; 0: never
 	// movedPieces are those that were moved then or shortly before, and movedUp
 	// those of them that went to a faster tier.
 	movedPieces, movedUp uint32
@@ -203,9 +199,12 @@ func (s sample) hot(n, k int) uint8 {
 
 // note joins a verdict to evidence. What is seen within a moment is one thing: a
 // scan comes past and is gone, however often one looks meanwhile.
-// What was seen before the rate became another one is no evidence for it.
+// What was seen before the rate became another one is no evidence for it, but for
+// the sample that said so first.
 func (s sample) note(evidence, hot uint8, became bool) uint8 {
 	switch {
+	case became && s.fresh:
+		return evidence&1<<1 | hot
 	case became:
 		return hot
 	case s.fresh:
@@ -230,14 +229,22 @@ func counts(b *pagetable.Block, pieces uint32) (n, k int) {
 // hugeLog is ln of the pages in a region: a huge page has one bit for all.
 var hugeLog = float32(math.Log(policy.PagesPerRegion))
 
-// update joins a sample to the region and reports whether its rate has changed,
-// by this sample alone, and whether the one before was right to say so.
-func (r *region) update(b *pagetable.Block, s sample) (changed, confirmed bool) {
+// news is what a sample says of a region.
+type news uint8
+
+const (
+	same     news = iota
+	doubtful      // it has become another one, unless the next sample denies it
+	changed       // it has
+)
+
+// update joins a sample to the region.
+func (r *region) update(b *pagetable.Block, s sample) (v news) {
 	n, k := counts(b, s.pieces)
 	if n == 0 {
 		r.turn++ // the next slice may have pages
 		r.place(b)
-		return false, false
+		return same
 	}
 	if huge := b.Kind == pagetable.KindLeaf; huge != (r.flags&policy.Huge != 0) {
 		r.est.vari = unknownVar
@@ -255,32 +262,33 @@ func (r *region) update(b *pagetable.Block, s sample) (changed, confirmed bool) 
 		r.est.vari = unknownVar
 		dt = 0
 	}
-	first := r.flags&policy.Unseen != 0
-	if r.flags&doubted != 0 {
-		d := direct(n, k, s.window)
-		d.log -= shift
-		if confirmed = math.Abs(float64(d.log-r.before)) > math.Abs(float64(d.log-r.est.log)); !confirmed {
-			r.est, r.changed = estimate{r.before, d.vari}, r.steady // as it was
+	first := r.est.vari >= unknownVar
+	before, became := r.est.log, false
+	r.est.log += shift
+	switch contradicts := r.est.observe(n, k, s.window, dt, s.noise).contradicts; {
+	case contradicts && !first && r.flags&doubted == 0:
+		v = doubtful
+		r.flags |= doubted
+		r.turn = wholeTurn - 1
+	case contradicts:
+		if r.est.restart(n, k, s.window) {
+			v, r.changed = changed, s.now
 		}
 		r.flags &^= doubted
+		became = !first && r.est.log-shift-before > changeLog/2
+	default:
+		r.est.add(n, k, s.window, dt, s.noise)
+		r.flags &^= doubted
 	}
-	r.before, r.steady = r.est.log, r.changed
-	r.est.log += shift
-	changed = r.est.add(n, k, s.window, dt, s.noise)
 	r.est.log -= shift
 	r.turn++
-	became := r.est.log-r.before > changeLog/2
-	if changed {
-		r.changed = s.now
-		if !first && !confirmed {
-			r.turn = wholeTurn
-			r.flags |= doubted
-		}
-	}
 	r.flags &^= policy.Unseen
 	r.seen = s.now
 	r.evidence = s.note(r.evidence, boundary.hot(n, k), became)
-	return changed && !first, confirmed
+	if first {
+		return same
+	}
+	return v
 }
 
 // dispersion says how unevenly the accesses of some pieces of a block are spread
@@ -360,6 +368,17 @@ func updateDetail(d *policy.Detail, b *pagetable.Block, movable uint32, s sample
 	return changed
 }
 
+// probable tells whether a region looks hot, most probably is, and needs more
+// samples as evidence.
+func (r *region) probable(boundary float64) bool {
+	return r.evidence&1 != 0 && bits.OnesCount8(r.evidence) < enoughEvidence && probablyAbove(r.est.rate(), boundary, r.est.vari)
+}
+
+func probablyAbove(rate, boundary float64, vari float32) bool {
+	above := math.Log(rate / max(boundary, minRate))
+	return above > 0 && above*above > probable*probable*float64(vari)
+}
+
 // doubtfulPieces is the mask of the pieces that look hot, most probably are, and
 // need more samples as evidence.
 func doubtfulPieces(d *policy.Detail, boundary float64) (mask uint32) {
@@ -371,7 +390,7 @@ func doubtfulPieces(d *policy.Detail, boundary float64) (mask uint32) {
 		if p.Pages == 0 || p.Evidence&1 == 0 || bits.OnesCount8(p.Evidence) >= enoughEvidence {
 			continue
 		}
-		if above := math.Log(float64(p.Rate) / boundary); above > 0 && above*above > probable*probable*float64(p.LogVar) {
+		if probablyAbove(float64(p.Rate), boundary, p.LogVar) {
 			mask |= 1 << i
 		}
 	}

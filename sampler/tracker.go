@@ -75,7 +75,7 @@ const (
 	scarceSeconds = 2.0
 	// evidenceSeconds is how far apart samples are evidence each. To decide and to
 	// move takes as long: what is hot for a shorter time is gone by then.
-	evidenceSeconds = 0.2
+	evidenceSeconds = 0.15
 	// enoughEvidence is how many hot samples of the last eight leave no doubt.
 	enoughEvidence = 3
 	// phaseShare is how many of the regions sampled lately must have changed for
@@ -91,6 +91,9 @@ const (
 	// doubtRung is the rung of doubtful regions: how hot they are matters, not
 	// whether they are above the boundary.
 	doubtRung = 2
+	// neighbours is how many regions to each side of one that has become hot are
+	// looked at next, for as long as it is new.
+	neighbours, newSeconds = 4, 1.0
 	// maxDoubtful bounds the regions that wait for another sample.
 	maxDoubtful = 1024
 	// maxSearched leaves most of it to doubt.
@@ -358,6 +361,9 @@ func (t *Tracker) Step() float64 {
 		}
 	}
 }
+
+// Budget is the share of one core that holds now.
+func (t *Tracker) Budget() float64 { return t.budget(t.o.Clock.Now()) }
 
 func (t *Tracker) budget(now float64) float64 {
 	t.stats.Bursting = now < t.burstUntil
@@ -977,7 +983,8 @@ func (t *Tracker) take(p *process, r *region, b *pagetable.Block, s sample, now 
 	}
 	t.recent++
 	seen, _ := counts(b, s.pieces)
-	changed, phase := r.update(b, s)
+	v := r.update(b, s)
+	phase := v == changed
 	r.key = t.keyOf(r)
 	r.disperse(b, s)
 	switch {
@@ -987,9 +994,11 @@ func (t *Tracker) take(p *process, r *region, b *pagetable.Block, s sample, now 
 		p.freeDetail(r)
 	}
 	if r.detail == noDetail {
-		hot := r.evidence&1 != 0 && bits.OnesCount8(r.evidence) < enoughEvidence
-		if seen > 0 && (changed || hot) {
+		if seen > 0 && (v != same || r.probable(s.boundary)) {
 			t.doubt(p, r, now+evidenceSeconds)
+		}
+		if r.evidence&1 != 0 && (v == doubtful || r.changed.since(s.now) < newSeconds) {
+			t.neighbours(p, r, now)
 		}
 	} else {
 		d := &p.details[r.detail]
@@ -1000,6 +1009,20 @@ func (t *Tracker) take(p *process, r *region, b *pagetable.Block, s sample, now 
 	}
 	if phase {
 		t.recentChanged++
+	}
+}
+
+// neighbours doubts the regions beside one that has become hot: what a process
+// goes on to use mostly lies beside what it has come from.
+func (t *Tracker) neighbours(p *process, r *region, now float64) {
+	i, found := slices.BinarySearchFunc(p.regions, r.block, byBlock)
+	if !found {
+		return
+	}
+	for j := max(i-neighbours, 0); j <= min(i+neighbours, len(p.regions)-1); j++ {
+		if n := &p.regions[j]; n.sampleable() && n.seen.since(ticks(now)) > evidenceSeconds/2 {
+			t.doubt(p, n, now)
+		}
 	}
 }
 

@@ -56,8 +56,9 @@ type Options struct {
 }
 
 const (
-	epochEvery = 500 * time.Millisecond
-	scanEvery  = 2 * time.Second
+	// idleEpoch is for when there is nothing to decide.
+	idleEpoch = 500 * time.Millisecond
+	scanEvery = 2 * time.Second
 	// moveSlice is how long the mover works before the sampler has its turn,
 	// and movePause how long it rests when the rate limit let nothing through.
 	moveSlice = 60 * time.Millisecond
@@ -92,11 +93,13 @@ type Daemon struct {
 	plan    *policy.Plan
 	planOf  []string // the workload of each process of the plan
 
-	epochs  uint64
-	started time.Time
-	moved   uint64
-	drops   map[status.Drop]uint64
-	errs    status.Errors
+	epochs uint64
+	// interval is how long it is from the last epoch to the next.
+	interval time.Duration
+	started  time.Time
+	moved    uint64
+	drops    map[status.Drop]uint64
+	errs     status.Errors
 }
 
 // New makes a Daemon. It starts nothing.
@@ -215,8 +218,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 		}
 		if now = time.Now(); !now.Before(epochAt) {
 			took := d.epoch(now)
-			// A decision over very much memory may not take all the time.
-			epochAt = now.Add(max(epochEvery, 10*took))
+			epochAt = now.Add(d.every(took))
 			if !ready && d.o.Ready != nil {
 				d.o.Ready()
 			}

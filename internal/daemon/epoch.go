@@ -45,6 +45,16 @@ func (d *Daemon) epoch(now time.Time) time.Duration {
 	return took
 }
 
+// every is how long after the beginning of an epoch that took so long the next is
+// due.
+func (d *Daemon) every(took time.Duration) time.Duration {
+	d.interval = idleEpoch
+	if d.tracker != nil {
+		d.interval = time.Duration(policy.EpochAfter(took.Seconds(), d.tracker.Budget()) * float64(time.Second))
+	}
+	return d.interval
+}
+
 func (d *Daemon) decide() {
 	s := &policy.Snapshot{
 		Seconds: d.clock.Now(), Tiers: d.nodes.tiers, Nodes: d.nodes.list,
@@ -54,7 +64,7 @@ func (d *Daemon) decide() {
 	d.markRefused(s.Processes)
 	p := policy.DefaultParams()
 	p.Separation, p.Payback = d.cfg.Thrash.Separation, d.cfg.Thrash.Payback
-	p.Budget = policy.PlanBytes(epochEvery.Seconds(), s.MoveCost, d.cfg.Migrate.Rate.BytesPerSecond())
+	p.Budget = policy.PlanBytes(d.interval.Seconds(), s.MoveCost, d.cfg.Migrate.Rate.BytesPerSecond())
 	d.plan = d.engine.Decide(s, p)
 	d.tracker.SetBoundaries(d.plan.Boundaries)
 	d.planOf = d.planOf[:0]

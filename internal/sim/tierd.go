@@ -6,7 +6,6 @@ import (
 )
 
 const (
-	epochEvery  = 0.5
 	moveSlice   = 0.060
 	detailBytes = 64 << 20
 )
@@ -23,7 +22,8 @@ type Tierd struct {
 	tracker *sampler.Tracker
 	engine  policy.Engine
 	queue   []policy.Move
-	epoch   float64
+	epoch   float64 // when the next one is due, every so many seconds
+	every   float64
 }
 
 // DefaultTierd is tierd with its defaults.
@@ -62,7 +62,7 @@ func (t *Tierd) Step(h *Host) (next float64) {
 func (t *Tierd) decide(h *Host) {
 	begin := h.Clock.seconds
 	p := t.Params
-	p.Budget = policy.PlanBytes(epochEvery, h.Machine.MoveCost, h.Rate)
+	p.Budget = policy.PlanBytes(t.every, h.Machine.MoveCost, h.Rate)
 	procs := t.tracker.Snapshot()
 	units := 0
 	for i := range procs {
@@ -79,7 +79,8 @@ func (t *Tierd) decide(h *Host) {
 	}, p)
 	t.tracker.SetBoundaries(t.Plan.Boundaries)
 	t.queue = append(t.queue[:0], t.Plan.Moves...)
-	t.epoch = begin + max(epochEvery, 10*(h.Clock.seconds-begin))
+	t.every = policy.EpochAfter(h.Clock.seconds-begin, t.tracker.Budget())
+	t.epoch = begin + t.every
 }
 
 // Close implements Placer.

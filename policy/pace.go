@@ -1,0 +1,22 @@
+package policy
+
+import "math"
+
+const (
+	// shortestEpoch is as short as what is hot for a while needs it.
+	shortestEpoch = 0.2
+	// longestEpoch is for hosts with so much memory that to decide takes long.
+	longestEpoch = 30
+	// decideShare is the part of the budget that deciding may use.
+	decideShare = 0.25
+)
+
+// EpochAfter is how many seconds after the beginning of a decision that took so
+// many seconds the next one is due, if all work may use a budget that is a share
+// of one core.
+func EpochAfter(took, budget float64) float64 {
+	if !(took >= 0) || !(budget > 0) {
+		return shortestEpoch
+	}
+	return math.Min(math.Max(shortestEpoch, took/(budget*decideShare)), longestEpoch)
+}
