@@ -39,21 +39,24 @@ type Engine struct {
 
 	units   []unit
 	pages   []uint16  // of each unit: packed, as they are read out of order
-	held    []int64   // by tier: bytes of its units
 	order   [][]item  // by tier: the movable units, hottest first
 	spare   []item    // the other half of the sort
-	tail    []int     // by tier: units of order[tier][tail:] can be no victims
+	tail    []int     // by list of mine: units of mine[list][tail:] can be no victims
 	pos     []int     // by tier: position of a merged walk
 	arrived []float32 // by tier: the coldest that this plan demotes to it
 	fixed   []fixed
+	sharing
 	pop     population
 	popped  bool
 	steps   []step
 	open    []group // scratch of the merge
 	picks   []uint32
-	blocked []uint32
+	blocked []blocked
+	cold    []uint32 // scratch of relief
+	runs    []run
 
 	boundaries []float32
+	capacity   []int64 // by tier: scratch of bound
 	budget     uint64
 	vetoed     [][len(Vetoes)]uint64 // by process
 }
@@ -75,10 +78,12 @@ func (e *Engine) Decide(s *Snapshot, p Params) *Plan {
 	e.collect(plan.Processes)
 	for t := range e.order {
 		e.spare = sortItems(e.order[t], e.spare)
-		e.tail[t] = len(e.order[t])
+		e.capacity[t] = e.holds(t)
 	}
-	e.bound()
+	e.bound(e.boundaries, e.order)
+	e.apportion()
 	e.relieve()
+	e.restrain()
 	for t := 0; t < e.slowest; t++ {
 		e.promote(t)
 	}
@@ -86,6 +91,9 @@ func (e *Engine) Decide(s *Snapshot, p Params) *Plan {
 
 	plan.Moves = e.merge()
 	plan.Boundaries = append(make([]float32, 0, len(e.boundaries)), e.boundaries...)
+	if e.fair {
+		e.tellBoundaries(plan.Processes)
+	}
 	plan.Vetoed = make(map[Rule]uint64, len(Vetoes))
 	for p := range e.vetoed {
 		for i, rule := range Vetoes {
@@ -114,9 +122,8 @@ func (e *Engine) prepare(s *Snapshot, p Params) {
 	tiers := min(len(s.Tiers), maxTiers)
 	e.nodesOf = resize(e.nodesOf, tiers)
 	e.order = resize(e.order, tiers)
-	e.tail = resize(e.tail, tiers)
-	e.held = resize(e.held, tiers)
-	clear(e.held)
+	e.boundaries = resize(e.boundaries, max(tiers-1, 0))
+	e.capacity = resize(e.capacity, tiers)
 	e.arrived = resize(e.arrived, tiers)
 	for t := range e.arrived {
 		e.arrived[t] = math.MaxFloat32
@@ -139,6 +146,18 @@ func (e *Engine) prepare(s *Snapshot, p Params) {
 		e.nodesOf[n.Tier] = append(e.nodesOf[n.Tier], Slot(i))
 		e.slowest = max(e.slowest, n.Tier)
 	}
+	e.enrol()
+}
+
+// holds is how much the units of all workloads can have of a tier.
+func (e *Engine) holds(t int) (sum int64) {
+	for _, slot := range e.nodesOf[t] {
+		sum += e.avail[slot]
+	}
+	for w := range e.n {
+		sum += e.got[e.at(t, w)]
+	}
+	return sum
 }
 
 // above is a − b, cut off where sums of it could overflow.
@@ -216,9 +235,13 @@ func (e *Engine) worth(from, to int) float64 {
 // target chooses the node of a tier for bytes of a process, leaving slack
 // bytes of room; NoSlot when none has the room. All that the engine knows of
 // near and far belongs here: among the nodes of one tier it takes the one
-// with the most room, the first of equals.
-func (e *Engine) target(_ *Process, tier int, bytes, slack int64) Slot {
+// with the most room, the first of equals. A workload has no room beyond its
+// limit.
+func (e *Engine) target(u *unit, tier int, bytes, slack int64) Slot {
 	best := NoSlot
+	if e.limited && e.over(tier, e.workload(u), bytes) > 0 {
+		return best
+	}
 	for _, n := range e.nodesOf[tier] {
 		if e.avail[n] >= bytes+slack && (best == NoSlot || e.avail[n] > e.avail[best]) {
 			best = n
@@ -249,6 +272,7 @@ func (e *Engine) add(i uint32, to Slot, kind Kind, reason Reason) {
 	if u.state&mixed == 0 {
 		e.avail[u.slot] += u.bytes()
 	}
+	e.shift(e.workload(u), e.tier(u), int(e.tierOf[to]), u.bytes())
 	e.steps = append(e.steps, step{unit: i, to: to, kind: kind, reason: reason, after: e.avail[to]})
 }
 
@@ -261,6 +285,7 @@ func (e *Engine) cancel(from int) {
 		if u.state&mixed == 0 {
 			e.avail[u.slot] -= u.bytes()
 		}
+		e.shift(e.workload(u), int(e.tierOf[st.to]), e.tier(u), u.bytes())
 	}
 	e.steps = e.steps[:from]
 }
@@ -313,26 +338,22 @@ func (e *Engine) veto(rule Rule, proc int32, pages uint16) {
 	}
 }
 
-// bound sets the boundaries: the rates at which the tiers would meet if every
-// movable unit lay where its rate puts it.
-func (e *Engine) bound() {
-	n := max(len(e.order)-1, 0)
-	e.boundaries = resize(e.boundaries, n)
-	clear(e.boundaries)
+// bound sets the boundaries of some lists by tier: the rates at which the tiers
+// would meet if each unit lay where its rate puts it, e.capacity being what
+// there is of each tier.
+func (e *Engine) bound(boundaries []float32, lists [][]item) {
+	n := len(boundaries)
+	clear(boundaries)
 	clear(e.pos)
 	var inside, capacity int64
 	last, t := float32(0), -1
 	next := func() {
-		if t++; t == n {
-			return
+		if t++; t < n {
+			capacity += e.capacity[t]
 		}
-		for _, slot := range e.nodesOf[t] {
-			capacity += e.avail[slot]
-		}
-		capacity += e.held[t]
 	}
 	for next(); t < n; {
-		it, ok := e.hottest(0)
+		it, ok := e.hottest(lists, 0)
 		if !ok {
 			return // all that is left fits
 		}
@@ -343,19 +364,19 @@ func (e *Engine) bound() {
 			if last > 0 {
 				b = float32(math.Sqrt(float64(last) * float64(rate)))
 			}
-			e.boundaries[t] = b
+			boundaries[t] = b
 		}
 		last = rate
 	}
 }
 
-// hottest takes the hottest unit of the tiers from first on that the walk in
+// hottest takes the hottest unit of the lists from first on that the walk in
 // e.pos has not had yet.
-func (e *Engine) hottest(first int) (item, bool) {
+func (e *Engine) hottest(lists [][]item, first int) (item, bool) {
 	best := -1
-	for t := first; t < len(e.order); t++ {
+	for t := first; t < len(lists); t++ {
 		k := e.pos[t]
-		if k < len(e.order[t]) && (best < 0 || e.order[t][k].key < e.order[best][e.pos[best]].key) {
+		if k < len(lists[t]) && (best < 0 || lists[t][k].key < lists[best][e.pos[best]].key) {
 			best = t
 		}
 	}
@@ -363,13 +384,13 @@ func (e *Engine) hottest(first int) (item, bool) {
 		return item{}, false
 	}
 	e.pos[best]++
-	return e.order[best][e.pos[best]-1], true
+	return lists[best][e.pos[best]-1], true
 }
 
-// wanted tells whether a unit of the given rate and tier belongs in a faster
-// one and could pay for the way.
-func (e *Engine) wanted(rate float32, tier int) bool {
-	return tier > 0 && rate >= e.boundaries[tier-1] && float64(rate) >= e.worth(tier, e.fastest())
+// wanted tells whether a unit of a workload, of the given rate and tier, belongs
+// in a faster one and could pay for the way.
+func (e *Engine) wanted(rate float32, tier, w int) bool {
+	return tier > 0 && rate >= e.own[e.mineAt(w, tier-1)] && float64(rate) >= e.worth(tier, e.fastest())
 }
 
 // fastest is the first tier that has a node.
@@ -385,104 +406,100 @@ func (e *Engine) fastest() int {
 // countFixed counts what would be wanted higher up if it could be moved.
 func (e *Engine) countFixed() {
 	for i := range e.fixed {
-		if f := &e.fixed[i]; e.wanted(f.rate, int(f.tier)) {
+		if f := &e.fixed[i]; e.wanted(f.rate, int(f.tier), int(e.of[f.proc])) {
 			e.veto(f.rule(), f.proc, f.pages)
 		}
 	}
 }
 
-// relieve lets the coldest units leave every node that is below its reserve.
-// The slower tiers come first: what leaves them is room for the others.
-func (e *Engine) relieve() {
-	for t := e.slowest - 1; t >= 0; t-- {
-		for _, slot := range e.nodesOf[t] {
-			e.relieveNode(slot, t)
-		}
-	}
-}
-
-func (e *Engine) relieveNode(slot Slot, t int) {
-	for k := len(e.order[t]) - 1; k >= 0 && e.avail[slot] < 0; k-- {
-		i := e.order[t][k].unit
-		u := &e.units[i]
-		if u.slot != slot || u.state&(downFree|planned|mixed) != downFree || uint64(u.bytes()) > e.budget {
-			continue
-		}
-		to := NoSlot
-		for d := t + 1; d <= e.slowest && to == NoSlot; d++ {
-			to = e.target(e.process(u), d, u.bytes(), 0)
-		}
-		if to == NoSlot {
-			continue // a smaller one may still fit
-		}
-		from := len(e.steps)
-		e.add(i, to, Demotion, Reason{Rule: Relief, Rate: u.rate})
-		e.spend(from)
-	}
-}
-
 // promote brings the hottest units of the slower tiers into tier t, for as
-// long as that pays.
+// long as that pays. Workloads that lack of their share come first.
 func (e *Engine) promote(t int) {
 	if len(e.nodesOf[t]) == 0 {
 		return
 	}
-	// Nothing colder than this can pay, from any tier.
-	floor := math.Inf(1)
-	for f := t + 1; f <= e.slowest; f++ {
-		if w := e.worth(f, t); w < floor {
-			floor = w
-		}
+	if e.fair && e.starve(t) {
+		e.pass(t, true)
 	}
+	e.pass(t, false)
+}
+
+// pass goes once through the candidates for tier t. Where it claims, it serves
+// only the workloads that are short of their share, until they have it.
+func (e *Engine) pass(t int, claims bool) {
+	floor := e.floor(t)
 	clear(e.pos)
 	e.blocked = e.blocked[:0]
-	var (
-		held  Rule // once set, no more is planned: the rule that holds the rest
-		tries int
-	)
+	clear(e.stopped)
+	clear(e.tries)
+	open, lowest := e.n, float32(math.MaxFloat32) // workloads that are not stopped
+	for w := range e.n {
+		if claims && !e.short[w] {
+			open--
+		}
+		lowest = min(lowest, e.own[e.mineAt(w, t)])
+	}
+	stop := func(w int, rule Rule) {
+		if e.stopped[w] == "" {
+			e.stopped[w] = rule
+			open--
+		}
+	}
 	for {
-		it, ok := e.hottest(t + 1)
+		it, ok := e.hottest(e.order, t+1)
 		if !ok {
 			return
 		}
-		if rate := it.rate(); !(float64(rate) >= floor) || held != "" && rate < e.boundaries[t] {
+		if rate := it.rate(); !(float64(rate) >= floor) || open == 0 && (claims || rate < lowest) {
 			return // and all that follow are colder
 		}
 		u := &e.units[it.unit]
 		if u.state&planned != 0 {
 			continue
 		}
-		rule := held
+		w := e.workload(u)
+		if claims && (!e.short[w] || !e.within(t, w, u.bytes())) {
+			continue
+		}
+		rule := e.stopped[w]
 		switch {
 		case u.state&upFree == 0:
 			rule = VetoCooldown
 		case int(u.evidence) < e.p.EvidenceFill:
 			rule = VetoEvidence
-		case held == "":
-			if rule = e.raise(it.unit, t); rule == "" {
-				tries = 0
+		case rule == "":
+			if rule = e.raise(it.unit, t, claims); rule == "" {
+				e.tries[w] = 0
 				continue
 			}
 			switch rule {
 			case VetoBudget:
-				held = rule
-			case VetoPayback, VetoSeparation, VetoRoom:
-				tries++
+				for w := range e.n {
+					stop(w, rule)
+				}
+			case VetoPayback, VetoSeparation, VetoRoom, VetoLimit, VetoShare:
+				e.tries[w]++
 			}
-			if tries >= maxTries {
-				held = rule
+			if e.tries[w] >= maxTries {
+				stop(w, rule)
 			}
 		}
 		// A unit is counted where it had its last chance, once.
-		if from := e.tier(u); t == from-1 && e.wanted(u.rate, from) {
+		if from := e.tier(u); !claims && t == from-1 && e.wanted(u.rate, from, w) {
 			e.veto(rule, u.proc, u.pages)
 		}
 	}
 }
 
-// raise plans the way of one unit into tier t. It returns the rule that
-// forbids it, or none.
-func (e *Engine) raise(i uint32, t int) Rule {
+// blocked is a unit that found no place.
+type blocked struct {
+	unit uint32
+	rule Rule
+}
+
+// raise plans the way of one unit into tier t, if it claims by right of its
+// workload's share. It returns the rule that forbids it, or none.
+func (e *Engine) raise(i uint32, t int, claims bool) Rule {
 	u := &e.units[i]
 	from := e.tier(u)
 	value := float64(u.rate) * float64(u.pages) * e.gap(from, t) * e.horizon(u)
@@ -490,20 +507,16 @@ func (e *Engine) raise(i uint32, t int) Rule {
 	if !(value >= e.p.Payback*cost) || value == 0 {
 		return VetoPayback
 	}
-	to := e.target(e.process(u), t, u.bytes(), e.slack(t))
+	to := e.target(u, t, u.bytes(), e.slack(t))
 	if to == NoSlot {
-		rule := e.exchange(i, t, value, cost)
+		rule := e.exchange(i, t, value, cost, claims)
 		if rule != "" && rule != VetoEvidence {
-			e.blocked = append(e.blocked, i)
+			e.blocked = append(e.blocked, blocked{i, rule})
 		}
 		return rule
 	}
-	// A hotter unit that was too big for this room would push this one out
-	// again as soon as it can.
-	for _, b := range e.blocked {
-		if e.separation(&e.units[b], u) > e.p.Separation {
-			return VetoRoom
-		}
+	if e.wouldLeave(u, t) {
+		return VetoRoom
 	}
 	mark := len(e.steps)
 	e.add(i, to, Promotion, Reason{Rule: Fill, Rate: u.rate, Payback: ratio(value / cost)})
@@ -514,189 +527,21 @@ func (e *Engine) raise(i uint32, t int) Rule {
 	return ""
 }
 
-// exchange plans the way of a unit into tier t in the place of colder units:
-// all of it or nothing. value and cost are those of the unit alone.
-func (e *Engine) exchange(i uint32, t int, value, cost float64) Rule {
-	c := &e.units[i]
-	if int(c.evidence) < e.p.EvidenceExchange {
-		return VetoEvidence
-	}
-	to, rule := e.choose(c, t, c.bytes(), e.slack(t))
-	if to == NoSlot {
-		return rule
-	}
-	picks := e.picks // the cascades below append to e.picks behind these
-	defer func() { e.picks = e.picks[:0] }()
-
-	mark := len(e.steps)
-	c.state |= planned // so that it is no victim of its own
-	h := e.horizon(c)
-	closest, closestRate := math.Inf(1), float32(0)
-	for _, k := range picks {
-		v := &e.units[k]
-		sep := e.separation(c, v)
-		if sep < closest {
-			closest, closestRate = sep, v.rate
+// wouldLeave tells whether a hotter unit, which was too big for the room that u
+// would take, would push it out again as soon as it can.
+func (e *Engine) wouldLeave(u *unit, t int) bool {
+	w := e.workload(u)
+	safe := e.within(t, w, u.bytes())
+	for _, b := range e.blocked {
+		h := &e.units[b.unit]
+		if (safe || b.rule == VetoLimit) && e.workload(h) != w {
+			continue // it may not
 		}
-		if !e.lower(k, t, h, Reason{Rule: Victim, Rate: v.rate, VictimRate: c.rate, Separation: ratio(sep)}) {
-			e.cancel(mark)
-			c.state &^= planned
-			return VetoRoom
+		if e.separation(h, u) > e.p.Separation {
+			return true
 		}
 	}
-	e.add(i, to, Promotion, Reason{Rule: Exchange, Rate: c.rate, VictimRate: closestRate, Separation: ratio(closest)})
-	for _, st := range e.steps[mark:] {
-		if st.kind == Demotion {
-			v := &e.units[st.unit]
-			value -= float64(v.rate) * float64(v.pages) * e.gap(int(e.tierOf[st.to]), e.tier(v)) * h
-			cost += float64(v.pages) * e.moveCost()
-		}
-	}
-	switch {
-	case !(value >= e.p.Payback*cost) || value <= 0:
-		rule = VetoPayback
-	case !e.spend(mark):
-		rule = VetoBudget
-	default:
-		for k := mark; k < len(e.steps); k++ {
-			e.steps[k].reason.Payback = ratio(value / cost)
-		}
-		return ""
-	}
-	e.cancel(mark)
-	return rule
-}
-
-// choose looks in tier t for the coldest units that, once gone, leave enough
-// room on one node for so many bytes of c, each of them surely colder than c.
-// Of the room that is there, the last slack bytes do not count. It appends the
-// units to e.picks and returns the node, or none and the rule that forbids it.
-func (e *Engine) choose(c *unit, t int, bytes, slack int64) (Slot, Rule) {
-	list := e.order[t]
-	// What is planned, or may not leave, stays so in this plan.
-	for e.tail[t] > 0 && e.units[list[e.tail[t]-1].unit].state&(downFree|planned|mixed) != downFree {
-		if e.units[list[e.tail[t]-1].unit].state&planned != 0 && len(e.picks) > 0 {
-			break // within an exchange, which may yet be taken back
-		}
-		e.tail[t]--
-	}
-	first, to := len(e.picks), NoSlot
-	rule := VetoRoom
-	unsure := 0
-	for k, seen := e.tail[t]-1, 0; k >= 0 && seen < maxVictims && to == NoSlot; k, seen = k-1, seen+1 {
-		i := list[k].unit
-		v := &e.units[i]
-		if v.state&(downFree|planned|mixed) != downFree {
-			continue
-		}
-		if v.rate >= c.rate {
-			rule = VetoSeparation
-			break
-		}
-		if v.rate > e.arrived[t] {
-			break // something colder comes only now: in the next plan it is the victim
-		}
-		if !(e.separation(c, v) > e.p.Separation) {
-			rule = VetoSeparation
-			if unsure++; unsure > maxUnsure {
-				break
-			}
-			continue // a hotter one may be better known
-		}
-		e.picks = append(e.picks, i)
-		e.freed[v.slot] += v.bytes()
-		if have := e.avail[v.slot]; have-min(max(have, 0), slack)+e.freed[v.slot] >= bytes {
-			to = v.slot
-		}
-	}
-	// Keep those of the node, and of those only what it takes, the hottest
-	// being the first to be spared.
-	spared := int64(0)
-	if to != NoSlot {
-		spared = e.avail[to] - min(max(e.avail[to], 0), slack) + e.freed[to] - bytes
-	}
-	for _, i := range e.picks[first:] {
-		e.freed[e.units[i].slot] = 0
-	}
-	if to == NoSlot {
-		e.picks = e.picks[:first]
-		return NoSlot, rule
-	}
-	kept := len(e.picks)
-	for k := len(e.picks) - 1; k >= first; k-- {
-		v := &e.units[e.picks[k]]
-		if v.slot == to {
-			if v.bytes() > spared {
-				kept--
-				e.picks[kept] = e.picks[k]
-				continue
-			}
-			spared -= v.bytes()
-		}
-	}
-	n := copy(e.picks[first:], e.picks[kept:])
-	e.picks = e.picks[:first+n]
-	return to, ""
-}
-
-// lower plans the way of unit i from tier t to the next slower tier, or
-// straight to the one that it belongs in. Where the next tier is full, its own
-// coldest units leave it if they are surely colder than i and their leaving
-// pays, h being the horizon; else i goes further down.
-func (e *Engine) lower(i uint32, t int, h float64, reason Reason) bool {
-	u := &e.units[i]
-	next := t + 1
-	for next < e.slowest && (len(e.nodesOf[next]) == 0 || u.rate < e.boundaries[next]) {
-		next++
-	}
-	to := e.target(e.process(u), next, u.bytes(), 0)
-	if to == NoSlot && next < e.slowest {
-		to = e.cascade(u, next, h)
-	}
-	for d := next + 1; d <= e.slowest && to == NoSlot; d++ {
-		to = e.target(e.process(u), d, u.bytes(), 0)
-	}
-	for d := next - 1; d > t && to == NoSlot; d-- {
-		to = e.target(e.process(u), d, u.bytes(), 0)
-	}
-	if to == NoSlot {
-		return false
-	}
-	e.add(i, to, Demotion, reason)
-	return true
-}
-
-// cascade makes room for u in the full tier d. It returns the node with the
-// room, or none, and then has planned nothing.
-func (e *Engine) cascade(u *unit, d int, h float64) Slot {
-	first, mark := len(e.picks), len(e.steps)
-	defer func() { e.picks = e.picks[:first] }()
-	to, _ := e.choose(u, d, u.bytes(), 0)
-	if to == NoSlot {
-		return NoSlot
-	}
-	// Without it, u goes to a slower tier in the place of the picks.
-	value, cost := 0.0, 0.0
-	for _, k := range e.picks[first:] {
-		w := &e.units[k]
-		down := NoSlot
-		for below := d + 1; below <= e.slowest && down == NoSlot; below++ {
-			down = e.target(e.process(w), below, w.bytes(), 0)
-		}
-		if down == NoSlot {
-			e.cancel(mark)
-			return NoSlot
-		}
-		e.add(k, down, Demotion, Reason{Rule: Victim, Rate: w.rate, VictimRate: u.rate, Separation: ratio(e.separation(u, w))})
-		gap := e.gap(int(e.tierOf[down]), d)
-		value = max(value, float64(u.rate)*float64(u.pages)*gap*h)
-		cost += float64(w.pages) * (e.moveCost()*e.p.Payback + float64(w.rate)*gap*h)
-	}
-	if value < cost {
-		e.cancel(mark)
-		return NoSlot
-	}
-	return to
+	return false
 }
 
 // evidence counts the samples that saw a region hot.

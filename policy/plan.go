@@ -28,11 +28,15 @@ const (
 	Exchange Rule = "exchange" // hotter than a victim, which leaves for it
 	Victim   Rule = "victim"   // leaves so that a hotter region fits
 	Relief   Rule = "relief"   // a node is below its reserve: the coldest leave
+	Share    Rule = "share"    // takes the place of a workload that has more than its share
+	Limit    Rule = "limit"    // the workload is above its limit: its coldest leave
 )
 
 // Why a move was not planned.
 const (
 	VetoEvidence   Rule = "evidence"   // not yet seen hot often enough
+	VetoLimit      Rule = "limit"      // the workload may hold no more of the tier
+	VetoShare      Rule = "share"      // what is colder is within another's share
 	VetoSeparation Rule = "separation" // not surely hotter than the victim
 	VetoPayback    Rule = "payback"    // would not earn back its cost
 	VetoRoom       Rule = "room"       // no tier below has room for the victim
@@ -44,7 +48,7 @@ const (
 )
 
 // Vetoes lists every veto, in the order in which they are tested.
-var Vetoes = [...]Rule{VetoImmovable, VetoBound, VetoShared, VetoCooldown, VetoEvidence, VetoPayback, VetoSeparation, VetoRoom, VetoBudget}
+var Vetoes = [...]Rule{VetoImmovable, VetoBound, VetoShared, VetoCooldown, VetoEvidence, VetoPayback, VetoLimit, VetoShare, VetoSeparation, VetoRoom, VetoBudget}
 
 // Reason explains one move in numbers.
 type Reason struct {
@@ -53,12 +57,13 @@ type Reason struct {
 	// of what it displaces (of what displaces it, for a victim).
 	Rate, VictimRate float32
 	// Separation is the difference of the two log rates in standard
-	// deviations; 0 without a victim. What is the luck of being the extreme of
+	// deviations; 0 without a victim, and of any sign under rule Share. What is the luck of being the extreme of
 	// many is taken off first, so it may be less than the rates suggest. With
 	// several victims it is that of the closest.
 	Separation float32
 	// Payback is the benefit over the horizon divided by the cost, of the
-	// promotion and all the demotions that it needs; 0 for relief.
+	// promotion and all the demotions that it needs; 0 for relief and limits.
+	// Under rule Share what the victim loses does not count.
 	Payback float32
 }
 
@@ -87,7 +92,8 @@ type Plan struct {
 	Moves []Move
 	// Boundaries has, for each tier but the slowest, the rate (accesses per
 	// second and page) that separates what should be in it or above from what
-	// should be below. Zero when everything fits.
+	// should be below. Zero when everything fits. They hold for all memory as if
+	// it were one workload's.
 	Boundaries []float32
 	// Vetoed counts the pages of candidates that stayed, by the first rule
 	// that held them back. A candidate is what belongs in a faster tier by the
@@ -107,6 +113,9 @@ type Summary struct {
 	// Immovable counts bytes that the kernel refuses to move; Bound those
 	// under a policy of the owner, Shared those of several owners.
 	Immovable, Bound, Shared uint64
+	// Boundaries are those of the process's workload, given its limits and its
+	// share of each tier; nil where the plan's hold.
+	Boundaries []float32
 	// Vetoed is the process's part of Plan.Vetoed.
 	Vetoed map[Rule]uint64
 }

@@ -79,9 +79,25 @@ type Snapshot struct {
 	Nodes   []Node
 	// Processes are in a stable order; each belongs to one workload.
 	Processes []Process
+	// Workloads has what the operator said of workloads, in any order. One that
+	// is not in it has weight 1 and no limits.
+	Workloads []Workload
 	// MoveCost is what moving one page costs, in seconds, as recent moves
 	// measured it.
 	MoveCost float64
+}
+
+// Workload is what the operator allows a workload.
+type Workload struct {
+	// Name is that of Process.Workload.
+	Name string
+	// Weight is for how many workloads it counts where they share a tier; 0 and
+	// what makes no sense stand for 1.
+	Weight float64
+	// Limits has, by tier, the most bytes that the workload may hold there; 0, and
+	// a tier beyond the end, stand for no limit. A limit of the slowest tier means
+	// nothing: there is nowhere to go.
+	Limits []uint64
 }
 
 // Process is one process of a workload and its memory.

@@ -96,6 +96,9 @@ func (e *Engine) collect(sums []Summary) {
 		for j := range proc.Regions {
 			e.region(sum, proc, int32(i), int32(j))
 		}
+		for t, b := range sum.Bytes {
+			e.total[e.at(t, int(e.of[i]))] += int64(min(b, math.MaxInt64/1024))
+		}
 	}
 }
 
@@ -226,7 +229,7 @@ func (e *Engine) unit(u *unit, tier int, flags uint8) {
 	i := uint32(len(e.units))
 	e.units = append(e.units, *u)
 	e.pages = append(e.pages, u.pages)
-	e.held[tier] += u.bytes()
+	e.enter(u, tier, int(e.of[u.proc]))
 	e.order[tier] = append(e.order[tier], item{key: ^math.Float32bits(u.rate), unit: i})
 }
 

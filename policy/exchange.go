@@ -1,0 +1,299 @@
+package policy
+
+import "math"
+
+// exchange plans the way of a unit into tier t in the place of colder units:
+// all of it or nothing. value and cost are those of the unit alone. If it claims,
+// what the victims of other workloads lose is none of its concern.
+func (e *Engine) exchange(i uint32, t int, value, cost float64, claims bool) Rule {
+	c := &e.units[i]
+	if int(c.evidence) < e.p.EvidenceExchange {
+		return VetoEvidence
+	}
+	to, rule := e.choose(c, t, c.bytes(), e.slack(t), claims)
+	if to == NoSlot {
+		return rule
+	}
+	picks := e.picks // the cascades below append to e.picks behind these
+	defer func() { e.picks = e.picks[:0] }()
+
+	mark := len(e.steps)
+	c.state |= planned // so that it is no victim of its own
+	h := e.horizon(c)
+	w, kind := e.workload(c), Exchange
+	closest, closestRate := math.Inf(1), float32(0)
+	for _, k := range picks {
+		v := &e.units[k]
+		sep := e.separation(c, v)
+		if sep < closest {
+			closest, closestRate = sep, v.rate
+		}
+		right := claims && e.workload(v) != w && e.beyond(t, e.workload(v)) >= v.bytes()
+		if !e.lower(k, t, h, Reason{Rule: Victim, Rate: v.rate, VictimRate: c.rate, Separation: ratio(sep)}) {
+			e.cancel(mark)
+			c.state &^= planned
+			return VetoRoom
+		}
+		if right {
+			kind = Share
+			value += e.loss(&e.steps[len(e.steps)-1], h)
+		}
+	}
+	e.add(i, to, Promotion, Reason{Rule: kind, Rate: c.rate, VictimRate: closestRate, Separation: ratio(closest)})
+	for _, st := range e.steps[mark:] {
+		if st.kind == Demotion {
+			value -= e.loss(&st, h)
+			cost += float64(e.units[st.unit].pages) * e.moveCost()
+		}
+	}
+	switch {
+	case !(value >= e.p.Payback*cost) || value <= 0:
+		rule = VetoPayback
+	case !e.spend(mark):
+		rule = VetoBudget
+	default:
+		for k := mark; k < len(e.steps); k++ {
+			e.steps[k].reason.Payback = ratio(value / cost)
+		}
+		return ""
+	}
+	e.cancel(mark)
+	return rule
+}
+
+// look is a walk through what one workload has in a tier, coldest first.
+type look struct {
+	work, k, unsure int
+	// spare is what it has beyond its share, and may lose to others.
+	spare int64
+	// colder tells whether it must be surely colder than what comes; else it goes
+	// by right of the other's share.
+	colder bool
+}
+
+// choose looks in tier t for the coldest units that, once gone, leave enough
+// room on one node for so many bytes of c, each of them surely colder than c, or
+// of a workload that has more than its share if c claims. Of the room that is
+// there, the last slack bytes do not count. It appends the units to e.picks and
+// returns the node, or none and the rule that forbids it.
+func (e *Engine) choose(c *unit, t int, bytes, slack int64, claims bool) (Slot, Rule) {
+	w := e.workload(c)
+	// Where its limit holds a workload, it makes room itself.
+	over := min(e.over(t, w, bytes), bytes)
+	e.approach(c, t, w, over > 0, claims)
+
+	first, to := len(e.picks), NoSlot
+	rule := VetoRoom
+	for seen := 0; seen < maxVictims && to == NoSlot; seen++ {
+		l := e.coldest(t)
+		if l == nil {
+			break
+		}
+		i := e.mine[e.mineAt(l.work, t)][l.k].unit
+		l.k--
+		v := &e.units[i]
+		if v.state&(downFree|planned|mixed) != downFree {
+			continue
+		}
+		if l.colder && v.rate >= c.rate {
+			if rule != VetoShare {
+				rule = VetoSeparation
+			}
+			l.k = -1
+			continue
+		}
+		if v.rate > e.arrived[t] {
+			break // something colder comes only now: in the next plan it is the victim
+		}
+		if l.spare < v.bytes() {
+			rule = VetoShare
+			l.k = -1
+			continue
+		}
+		if l.colder {
+			if !(e.separation(c, v) > e.p.Separation) {
+				rule = VetoSeparation
+				if l.unsure++; l.unsure > maxUnsure {
+					l.k = -1
+				}
+				continue // a hotter one may be better known
+			}
+		}
+		l.spare -= v.bytes()
+		e.picks = append(e.picks, i)
+		e.freed[v.slot] += v.bytes()
+		if e.freed[v.slot] >= over && e.room(v.slot, slack)+e.freed[v.slot] >= bytes {
+			to = v.slot
+		}
+	}
+	// Keep those of the node, and of those only what it takes, the hottest
+	// being the first to be spared.
+	spared := int64(0)
+	if to != NoSlot {
+		spared = min(e.room(to, slack)+e.freed[to]-bytes, e.freed[to]-over)
+	}
+	for _, i := range e.picks[first:] {
+		e.freed[e.units[i].slot] = 0
+	}
+	if to == NoSlot {
+		e.picks = e.picks[:first]
+		if over > 0 {
+			rule = VetoLimit
+		}
+		return NoSlot, rule
+	}
+	kept := len(e.picks)
+	for k := len(e.picks) - 1; k >= first; k-- {
+		v := &e.units[e.picks[k]]
+		if v.slot == to {
+			if v.bytes() > spared {
+				kept--
+				e.picks[kept] = e.picks[k]
+				continue
+			}
+			spared -= v.bytes()
+		}
+	}
+	n := copy(e.picks[first:], e.picks[kept:])
+	e.picks = e.picks[:first+n]
+	return to, ""
+}
+
+// room is what a node has above its reserve, less the last slack bytes.
+func (e *Engine) room(slot Slot, slack int64) int64 {
+	have := e.avail[slot]
+	return have - min(max(have, 0), slack)
+}
+
+// approach sets e.looks to the workloads whose units c, of workload w, may push
+// out of tier t: all, or only its own.
+func (e *Engine) approach(c *unit, t, w int, own, claims bool) {
+	below := e.within(t, w, c.bytes())
+	e.looks = e.looks[:0]
+	for x := range e.n {
+		if own && x != w {
+			continue
+		}
+		list := e.mine[e.mineAt(x, t)]
+		tail := &e.tail[e.mineAt(x, t)]
+		// What is planned, or may not leave, stays so in this plan.
+		for *tail > 0 && e.units[list[*tail-1].unit].state&(downFree|planned|mixed) != downFree {
+			if e.units[list[*tail-1].unit].state&planned != 0 && len(e.picks) > 0 {
+				break // within an exchange, which may yet be taken back
+			}
+			*tail--
+		}
+		if *tail == 0 {
+			continue
+		}
+		l := look{work: x, k: *tail - 1, spare: noLimit, colder: true}
+		if x != w {
+			spare := e.beyond(t, x)
+			switch {
+			case claims && spare > 0:
+				l.spare, l.colder = spare, false
+			case !below:
+				l.spare = spare
+			}
+		}
+		e.looks = append(e.looks, l)
+	}
+}
+
+// coldest is the walk that comes to the coldest unit next; nil when all are at
+// their end.
+func (e *Engine) coldest(t int) (best *look) {
+	var key uint32
+	for i := range e.looks {
+		l := &e.looks[i]
+		if l.k < 0 {
+			continue
+		}
+		if k := e.mine[e.mineAt(l.work, t)][l.k].key; best == nil || k > key {
+			best, key = l, k
+		}
+	}
+	return best
+}
+
+// loss is what a demotion loses in a time, in seconds.
+func (e *Engine) loss(st *step, seconds float64) float64 {
+	v := &e.units[st.unit]
+	return float64(v.rate) * float64(v.pages) * e.gap(int(e.tierOf[st.to]), e.tier(v)) * seconds
+}
+
+// lower plans the way of unit i from tier t to the next slower tier, or
+// straight to the one that it belongs in. Where the next tier is full, its own
+// coldest units leave it if they are surely colder than i and their leaving
+// pays, h being the horizon; else i goes further down.
+func (e *Engine) lower(i uint32, t int, h float64, reason Reason) bool {
+	u := &e.units[i]
+	home := e.home(u, t)
+	to := e.target(u, home, u.bytes(), 0)
+	if to == NoSlot && home < e.slowest {
+		to = e.cascade(u, home, h)
+	}
+	if to == NoSlot {
+		to = e.below(u, t)
+	}
+	if to == NoSlot {
+		return false
+	}
+	e.add(i, to, Demotion, reason)
+	return true
+}
+
+// home is the tier below t that a unit belongs in.
+func (e *Engine) home(u *unit, t int) int {
+	next, w := t+1, e.workload(u)
+	for next < e.slowest && (len(e.nodesOf[next]) == 0 || u.rate < e.own[e.mineAt(w, next)]) {
+		next++
+	}
+	return next
+}
+
+// below chooses a node with room for a unit that leaves tier t: where it
+// belongs, else further down, else between.
+func (e *Engine) below(u *unit, t int) Slot {
+	home, to := e.home(u, t), NoSlot
+	for d := home; d <= e.slowest && to == NoSlot; d++ {
+		to = e.target(u, d, u.bytes(), 0)
+	}
+	for d := home - 1; d > t && to == NoSlot; d-- {
+		to = e.target(u, d, u.bytes(), 0)
+	}
+	return to
+}
+
+// cascade makes room for u in the full tier d. It returns the node with the
+// room, or none, and then has planned nothing.
+func (e *Engine) cascade(u *unit, d int, h float64) Slot {
+	first, mark := len(e.picks), len(e.steps)
+	defer func() { e.picks = e.picks[:first] }()
+	to, _ := e.choose(u, d, u.bytes(), 0, false)
+	if to == NoSlot {
+		return NoSlot
+	}
+	// Without it, u goes to a slower tier in the place of the picks.
+	value, cost := 0.0, 0.0
+	for _, k := range e.picks[first:] {
+		w := &e.units[k]
+		down := NoSlot
+		for below := d + 1; below <= e.slowest && down == NoSlot; below++ {
+			down = e.target(w, below, w.bytes(), 0)
+		}
+		if down == NoSlot {
+			e.cancel(mark)
+			return NoSlot
+		}
+		e.add(k, down, Demotion, Reason{Rule: Victim, Rate: w.rate, VictimRate: u.rate, Separation: ratio(e.separation(u, w))})
+		gap := e.gap(int(e.tierOf[down]), d)
+		value = max(value, float64(u.rate)*float64(u.pages)*gap*h)
+		cost += float64(w.pages) * (e.moveCost()*e.p.Payback + float64(w.rate)*gap*h)
+	}
+	if value < cost {
+		e.cancel(mark)
+		return NoSlot
+	}
+	return to
+}
