@@ -137,6 +137,7 @@ type process struct {
 	workload string
 	enforce  bool
 	space    Space
+	own      boundaries // empty: the common ones
 
 	exec    uint64
 	regions []region // by block
@@ -216,12 +217,11 @@ func (b *batches) Pop() any {
 
 // Tracker samples processes and knows their regions.
 type Tracker struct {
-	o          Options
-	procs      []*process
-	waiting    batches
-	spare      []*batch
-	boundaries []float64
-	logs       []float64 // of the boundaries
+	o       Options
+	procs   []*process
+	waiting batches
+	spare   []*batch
+	common  boundaries // of the processes that have none of their own
 
 	tokens, lastNow, lastCPU float64
 	lastMoving, owed         float64 // owed to moving, in CPU seconds
@@ -256,20 +256,54 @@ func (t *Tracker) SetBudget(budget, burst float64, detailBytes int) {
 // SetBoundaries tells the rates between the tiers, fastest first; 0 is
 // unknown. The next windows are chosen by them.
 func (t *Tracker) SetBoundaries(rates []float32) {
-	t.boundaries, t.logs = t.boundaries[:0], t.logs[:0]
-	for _, r := range rates[:min(len(rates), maxKeys/rungs)] {
-		t.boundaries = append(t.boundaries, float64(r))
-	}
-	if len(t.boundaries) == 0 {
-		t.boundaries = append(t.boundaries, 0)
-	}
-	for _, b := range t.boundaries {
-		t.logs = append(t.logs, math.Log(max(b, minRate)))
-	}
-	for len(t.stats.Windows) < len(t.boundaries) {
+	t.common.set(rates)
+	n := len(t.common.rates)
+	for len(t.stats.Windows) < n {
 		t.stats.Windows = append(t.stats.Windows, firstWindow)
 	}
-	t.stats.Windows = t.stats.Windows[:len(t.boundaries)]
+	t.stats.Windows = t.stats.Windows[:n]
+}
+
+// Steer takes the boundaries of a plan that was made of the last snapshot:
+// those of all, and those that processes have of their own.
+func (t *Tracker) Steer(procs []policy.Process, plan *policy.Plan) {
+	t.SetBoundaries(plan.Boundaries)
+	for i := range plan.Processes {
+		var p *process
+		if i < len(t.procs) && t.procs[i].id == procs[i].ID {
+			p = t.procs[i]
+		} else if p = t.find(procs[i].ID); p == nil {
+			continue
+		}
+		p.own = boundaries{}
+		if own := plan.Processes[i].Boundaries; own != nil {
+			p.own.set(own)
+		}
+	}
+}
+
+// boundaries are rates between tiers, and their logarithms.
+type boundaries struct{ rates, logs []float64 }
+
+func (b *boundaries) set(rates []float32) {
+	b.rates, b.logs = b.rates[:0], b.logs[:0]
+	for _, r := range rates[:min(len(rates), maxKeys/rungs)] {
+		b.rates = append(b.rates, float64(r))
+	}
+	if len(b.rates) == 0 {
+		b.rates = append(b.rates, 0)
+	}
+	for _, r := range b.rates {
+		b.logs = append(b.logs, math.Log(max(r, minRate)))
+	}
+}
+
+// boundaries are those that hold for a process.
+func (t *Tracker) boundaries(p *process) *boundaries {
+	if len(p.own.rates) == len(t.common.rates) {
+		return &p.own
+	}
+	return &t.common
 }
 
 // Add begins to track a process. The Space becomes the tracker's.
@@ -623,34 +657,35 @@ func (t *Tracker) check(p *process, err error) {
 
 // keyOf finds the boundary that a region is nearest to, and how far above it
 // the region is.
-func (t *Tracker) keyOf(r *region) key {
+func (t *Tracker) keyOf(p *process, r *region) key {
+	b := t.boundaries(p)
 	best, distance := 0, math.Inf(1)
-	for c, l := range t.logs {
-		if d := math.Abs(float64(r.est.log) - l); t.boundaries[c] > 0 && d < distance {
+	for c, l := range b.logs {
+		if d := math.Abs(float64(r.est.log) - l); b.rates[c] > 0 && d < distance {
 			best, distance = c, d
 		}
 	}
 	rung := 0
-	if above := float64(r.est.log) - t.logs[best]; t.boundaries[best] > 0 && above > 0 {
+	if above := float64(r.est.log) - b.logs[best]; b.rates[best] > 0 && above > 0 {
 		rung = min(int(above/math.Log(ladder)), rungs-1)
 	}
 	return key(best*rungs + rung)
 }
 
 // sure tells whether a region is clearly on its side of a boundary.
-func (t *Tracker) sure(r *region, k key) bool {
-	c := k.boundary()
-	if t.boundaries[c] <= 0 || r.flags&policy.Unseen != 0 {
+func (t *Tracker) sure(p *process, r *region, k key) bool {
+	b, c := t.boundaries(p), k.boundary()
+	if b.rates[c] <= 0 || r.flags&policy.Unseen != 0 {
 		return false
 	}
-	d := float64(r.est.log) - t.logs[c]
+	d := float64(r.est.log) - b.logs[c]
 	return (d > 1 || d < -1) && d*d > 16*float64(r.est.vari)
 }
 
 // window chooses how long a batch of a key waits.
-func (t *Tracker) window(k key, huge bool) float64 {
+func (t *Tracker) window(p *process, k key, huge bool) float64 {
 	w, longest := firstWindow, maxWindow
-	if b := t.boundaries[k.boundary()]; b > 0 {
+	if b := t.boundaries(p).rates[k.boundary()]; b > 0 {
 		if huge {
 			b, longest = b*policy.PagesPerRegion, maxHugeWindow
 		}
@@ -673,7 +708,7 @@ func (t *Tracker) clear(p *process, now float64) bool {
 	if p.turn%2 == 0 && t.confirm(p, now) {
 		return true
 	}
-	keys := len(t.boundaries) * rungs
+	keys := len(t.boundaries(p).rates) * rungs
 	for range keys {
 		p.key = (p.key + 1) % keys
 		if t.clearKey(p, key(p.key), now) {
@@ -702,7 +737,7 @@ func (t *Tracker) confirm(p *process, now float64) bool {
 			}
 			mask, biased := r.share(), false
 			if r.detail != noDetail {
-				hot := doubtfulPieces(&p.details[r.detail], t.boundaries[k.boundary()])
+				hot := doubtfulPieces(&p.details[r.detail], t.boundaries(p).rates[k.boundary()])
 				if biased = bits.OnesCount32(hot&^(hot<<1)) <= maxGroups; biased {
 					mask &= hot
 				}
@@ -739,7 +774,7 @@ func (t *Tracker) clearKey(p *process, k key, now float64) bool {
 			continue
 		}
 		// When the budget does not reach for all, the sure ones wait.
-		if l.took > scarceSeconds && (r.block+l.skip)%4 != 0 && t.sure(r, k) {
+		if l.took > scarceSeconds && (r.block+l.skip)%4 != 0 && t.sure(p, r, k) {
 			continue
 		}
 		// In a short window the one piece that is hot stands out best.
@@ -778,7 +813,7 @@ func (t *Tracker) begin(p *process, b *batch, k key, huge bool) bool {
 		t.spare = append(t.spare, b)
 		return false
 	}
-	b.p, b.exec, b.key, b.boundary = p, p.exec, k, t.boundaries[k.boundary()]
+	b.p, b.exec, b.key, b.boundary = p, p.exec, k, t.boundaries(p).rates[k.boundary()]
 	err := t.sparePages(p, b)
 	t.ranges = t.ranges[:0]
 	for i, block := range b.blocks {
@@ -798,7 +833,7 @@ func (t *Tracker) begin(p *process, b *batch, k key, huge bool) bool {
 		t.spare = append(t.spare, b)
 		return true
 	}
-	b.due = b.from + t.window(k, huge)
+	b.due = b.from + t.window(p, k, huge)
 	heap.Push(&t.waiting, b)
 	return true
 }
@@ -985,7 +1020,7 @@ func (t *Tracker) take(p *process, r *region, b *pagetable.Block, s sample, now 
 	seen, _ := counts(b, s.pieces)
 	v := r.update(b, s)
 	phase := v == changed
-	r.key = t.keyOf(r)
+	r.key = t.keyOf(p, r)
 	r.disperse(b, s)
 	switch {
 	case r.detail == noDetail && r.skew > partialSkew && r.flags&policy.Huge == 0:

@@ -66,7 +66,7 @@ func (d *Daemon) decide() {
 	p.Separation, p.Payback = d.cfg.Thrash.Separation, d.cfg.Thrash.Payback
 	p.Budget = policy.PlanBytes(d.interval.Seconds(), s.MoveCost, d.cfg.Migrate.Rate.BytesPerSecond())
 	d.plan = d.engine.Decide(s, p)
-	d.tracker.SetBoundaries(d.plan.Boundaries)
+	d.tracker.Steer(s.Processes, d.plan)
 	d.planOf = d.planOf[:0]
 	for i := range s.Processes {
 		d.planOf = append(d.planOf, s.Processes[i].Workload)

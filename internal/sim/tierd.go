@@ -77,7 +77,7 @@ func (t *Tierd) decide(h *Host) {
 	t.Plan = t.engine.Decide(&policy.Snapshot{
 		Seconds: h.Clock.seconds, Tiers: h.Machine.Tiers, Nodes: h.Nodes, MoveCost: h.Machine.MoveCost, Processes: procs,
 	}, p)
-	t.tracker.SetBoundaries(t.Plan.Boundaries)
+	t.tracker.Steer(procs, t.Plan)
 	t.queue = append(t.queue[:0], t.Plan.Moves...)
 	t.every = policy.EpochAfter(h.Clock.seconds-begin, t.tracker.Budget())
 	t.epoch = begin + t.every
