@@ -57,6 +57,7 @@ type Engine struct {
 
 	boundaries []float32
 	capacity   []int64 // by tier: scratch of bound
+	reins      *reins  // nil: free
 	budget     uint64
 	vetoed     [][len(Vetoes)]uint64 // by process
 }
@@ -83,6 +84,7 @@ func (e *Engine) Decide(s *Snapshot, p Params) *Plan {
 	e.bound(e.boundaries, e.order)
 	e.apportion()
 	e.relieve()
+	e.rein()
 	e.restrain()
 	for t := 0; t < e.slowest; t++ {
 		e.promote(t)
@@ -307,6 +309,7 @@ func (e *Engine) spend(from int) bool {
 			e.arrived[t] = min(e.arrived[t], e.units[st.unit].rate)
 		}
 	}
+	e.draw(e.steps[from:])
 	return true
 }
 
@@ -464,7 +467,7 @@ func (e *Engine) pass(t int, claims bool) {
 		rule := e.stopped[w]
 		switch {
 		case u.state&upFree == 0:
-			rule = VetoCooldown
+			rule = e.stays(u)
 		case int(u.evidence) < e.p.EvidenceFill:
 			rule = VetoEvidence
 		case rule == "":

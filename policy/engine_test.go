@@ -480,7 +480,9 @@ func TestNonsense(t *testing.T) {
 				s.Tiers[i].AccessNS = access[i]
 			}
 			s.MoveCost = v
-			p := Params{v, v, v, math.MaxUint64, -3, 99, v, v}
+			p := Params{
+				Separation: v, Payback: v, Cooldown: v, Budget: math.MaxUint64, EvidenceFill: -3, EvidenceExchange: 99, HorizonMin: v, HorizonMax: v,
+			}
 			plan := e.Decide(s, p)
 			for _, sum := range plan.Processes {
 				for _, h := range sum.Heat {

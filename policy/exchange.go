@@ -61,8 +61,8 @@ func (e *Engine) exchange(i uint32, t int, value, cost float64, claims bool) Rul
 	return rule
 }
 
-// look is a walk through what one workload has in a tier, coldest first.
-type look struct {
+// walk is a walk through what one workload has in a tier, coldest first.
+type walk struct {
 	work, k, unsure int
 	// spare is what it has beyond its share, and may lose to others.
 	spare int64
@@ -165,11 +165,11 @@ func (e *Engine) room(slot Slot, slack int64) int64 {
 	return have - min(max(have, 0), slack)
 }
 
-// approach sets e.looks to the workloads whose units c, of workload w, may push
+// approach sets e.walks to the workloads whose units c, of workload w, may push
 // out of tier t: all, or only its own.
 func (e *Engine) approach(c *unit, t, w int, own, claims bool) {
 	below := e.within(t, w, c.bytes())
-	e.looks = e.looks[:0]
+	e.walks = e.walks[:0]
 	for x := range e.n {
 		if own && x != w {
 			continue
@@ -186,7 +186,7 @@ func (e *Engine) approach(c *unit, t, w int, own, claims bool) {
 		if *tail == 0 {
 			continue
 		}
-		l := look{work: x, k: *tail - 1, spare: noLimit, colder: true}
+		l := walk{work: x, k: *tail - 1, spare: noLimit, colder: true}
 		if x != w {
 			spare := e.beyond(t, x)
 			switch {
@@ -196,16 +196,16 @@ func (e *Engine) approach(c *unit, t, w int, own, claims bool) {
 				l.spare = spare
 			}
 		}
-		e.looks = append(e.looks, l)
+		e.walks = append(e.walks, l)
 	}
 }
 
 // coldest is the walk that comes to the coldest unit next; nil when all are at
 // their end.
-func (e *Engine) coldest(t int) (best *look) {
+func (e *Engine) coldest(t int) (best *walk) {
 	var key uint32
-	for i := range e.looks {
-		l := &e.looks[i]
+	for i := range e.walks {
+		l := &e.walks[i]
 		if l.k < 0 {
 			continue
 		}

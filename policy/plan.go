@@ -45,10 +45,12 @@ const (
 	VetoImmovable  Rule = "immovable"  // the kernel refuses to move it
 	VetoBound      Rule = "bound"      // the owner's own memory policy
 	VetoShared     Rule = "shared"     // several processes map it
+	VetoBreaker    Rule = "breaker"    // most of the workload's moves were undone
+	VetoPressure   Rule = "pressure"   // memory is short: nothing moves but relief
 )
 
 // Vetoes lists every veto, in the order in which they are tested.
-var Vetoes = [...]Rule{VetoImmovable, VetoBound, VetoShared, VetoCooldown, VetoEvidence, VetoPayback, VetoLimit, VetoShare, VetoSeparation, VetoRoom, VetoBudget}
+var Vetoes = [...]Rule{VetoImmovable, VetoBound, VetoShared, VetoPressure, VetoBreaker, VetoCooldown, VetoEvidence, VetoPayback, VetoLimit, VetoShare, VetoSeparation, VetoRoom, VetoBudget}
 
 // Reason explains one move in numbers.
 type Reason struct {
@@ -101,6 +103,8 @@ type Plan struct {
 	Vetoed map[Rule]uint64
 	// Processes has one entry for each process of the snapshot.
 	Processes []Summary
+	// Thrash tells how the Controller steered this plan; an Engine leaves it empty.
+	Thrash Thrash
 }
 
 // Summary is where one process's memory and its accesses are.
@@ -139,6 +143,20 @@ type Params struct {
 	// HorizonMin and HorizonMax, in seconds, bound for how long a region is
 	// expected to stay as it has been.
 	HorizonMin, HorizonMax float64
+
+	// What follows is the Controller's. Of these, what is not positive stands for the
+	// default.
+
+	// MaxWaste is the cost of wasted moves per time, in seconds per second, above
+	// which the separation rises and the budget falls.
+	MaxWaste float64
+	// Window is within how many seconds a move must be undone to be a ping-pong.
+	Window float64
+	// Breaker is the share of moves undone above which a workload's breaker opens.
+	Breaker float64
+	// MaxPressure is the memory pressure, as a share of time, above which nothing
+	// moves but relief.
+	MaxPressure float64
 }
 
 // DefaultParams are the engine's defaults; Budget is the caller's to set.
@@ -151,6 +169,10 @@ func DefaultParams() Params {
 		EvidenceExchange: 3,
 		HorizonMin:       10,
 		HorizonMax:       60,
+		MaxWaste:         0.002,
+		Window:           60,
+		Breaker:          0.5,
+		MaxPressure:      0.1,
 	}
 }
 

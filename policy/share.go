@@ -36,7 +36,7 @@ type sharing struct {
 	own   []float32
 
 	demand, poured []int64 // scratch
-	looks          []look
+	walks          []walk
 	stopped        []Rule // by workload, of one pass: the rule that holds the rest
 	tries          []int
 }

@@ -85,6 +85,12 @@ type Snapshot struct {
 	// MoveCost is what moving one page costs, in seconds, as recent moves
 	// measured it.
 	MoveCost float64
+	// SincePhase is how many seconds ago the memory in use last changed as a
+	// whole; +Inf if never.
+	SincePhase float64
+	// Pressure is the share of time, 0 to 1, in which something of the host waited
+	// for memory lately; NaN if unknown.
+	Pressure float64
 }
 
 // Workload is what the operator allows a workload.
@@ -108,6 +114,8 @@ type Process struct {
 	// Enforce tells whether this process's moves will be carried out. The
 	// engine plans the same either way.
 	Enforce bool
+	// Pressure is that of the process's own memory, as Snapshot.Pressure.
+	Pressure float64
 	// Regions are sorted by address and do not overlap.
 	Regions []Region
 	// Details holds the pieces of the regions that are hot in parts.

@@ -154,7 +154,7 @@ func (e *Engine) region(sum *Summary, proc *Process, pi, ri int32) {
 	// Within the cool-down a region only goes on the way that it went, which
 	// finishes what was moved in part. (A time that is no number counts as now.)
 	var cooling uint8
-	if !(float64(r.SinceMove) >= e.p.Cooldown) {
+	if !(float64(r.SinceMove) >= e.cooldown(proc, r)) {
 		if cooling = upFree; r.Flags&MovedUp != 0 {
 			cooling = downFree
 		}
