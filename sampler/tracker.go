@@ -227,6 +227,7 @@ type Tracker struct {
 	lastMoving, owed         float64 // owed to moving, in CPU seconds
 	restUntil                float64
 	burstUntil, startUntil   float64
+	phaseAt                  float64 // last phase change; 0: none
 	recent, recentChanged    float64 // samples lately, and those that changed
 	nextProc                 int
 	batches                  uint64 // made so far
@@ -1093,7 +1094,17 @@ func (t *Tracker) phase(now float64) {
 			}
 		}
 	}
+	t.phaseAt = now
 	t.startBurst(now)
+}
+
+// SincePhase is how many seconds ago the memory in use last changed as a whole;
+// +Inf if it never did.
+func (t *Tracker) SincePhase() float64 {
+	if t.phaseAt == 0 {
+		return math.Inf(1)
+	}
+	return t.o.Clock.Now() - t.phaseAt
 }
 
 func (t *Tracker) startBurst(now float64) {
