@@ -94,10 +94,11 @@ func (r *region) off(b *pagetable.Block, s sample) (log float64, ok bool) {
 
 // verdict says how a batch is to be read.
 type verdict struct {
-	pace  float64 // of the process in its windows
-	noise float64 // variance that this leaves in ln(rate)
-	news  bool    // it differs from everything else
-	alone bool    // there is nothing else to compare it with
+	pace   float64 // of the process in its windows
+	noise  float64 // variance that this leaves in ln(rate)
+	news   bool    // it differs from everything else,
+	hotter bool    // by being accessed more
+	alone  bool    // there is nothing else to compare it with
 }
 
 // judge compares a batch with the others since a time, given by how much its
@@ -122,7 +123,7 @@ func (p *pace) judge(off []float64, now, since float64, batch uint64) verdict {
 	}
 	v := verdict{pace: min(max(math.Exp(paceBelief*common), slowestPace), fastestPace), alone: !ok}
 	if rest := own - common; math.Abs(rest) > paceNews {
-		v.news = true
+		v.news, v.hotter = true, rest > 0
 	} else {
 		v.noise = rest * rest
 	}

@@ -36,9 +36,11 @@ type region struct {
 	est     estimate
 	block   uint32 // address / RegionSize
 	movable uint32 // pieces that tierd may move
-	seen    tick   // last sample
-	changed tick   // last time the rate changed
-	moved   tick   // last move; 0: never
+	// moment is the accesses per page that a sample saw which is doubted.
+	moment  float32
+	seen    tick // last sample
+	changed tick // last time the rate changed
+	moved   tick // last move; 0: never
 	// movedPieces are those that were moved then or shortly before, and movedUp
 	// those of them that went to a faster tier.
 	movedPieces, movedUp uint32
@@ -186,6 +188,7 @@ type sample struct {
 	pieces   uint32  // what was cleared
 	fresh    bool    // it is evidence of its own
 	noise    float64 // variance of ln(rate) that the window leaves
+	chosen   bool    // the region was, for what it or its neighbours did a moment ago
 	biased   bool    // the pieces were chosen for being hot: they do not speak for the region
 }
 
@@ -236,7 +239,13 @@ const (
 	same     news = iota
 	doubtful      // it has become another one, unless the next sample denies it
 	changed       // it has
+	denied        // it has not
 )
+
+// hotter tells whether a sample saw more than was expected.
+func hotter(n, k int, window float64, e estimate) bool {
+	return float64(k) > float64(n)*-math.Expm1(-e.rate()*window)
+}
 
 // update joins a sample to the region.
 func (r *region) update(b *pagetable.Block, s sample) (v news) {
@@ -269,6 +278,9 @@ func (r *region) update(b *pagetable.Block, s sample) (v news) {
 	case contradicts && !first && r.flags&doubted == 0:
 		v = doubtful
 		r.flags |= doubted
+		if r.moment = 0; !s.chosen && hotter(n, k, s.window, r.est) {
+			r.moment = accessesOf(n, k)
+		}
 		r.turn = wholeTurn - 1
 	case contradicts:
 		if r.est.restart(n, k, s.window) {
@@ -278,6 +290,9 @@ func (r *region) update(b *pagetable.Block, s sample) (v news) {
 		became = !first && r.est.log-shift-before > changeLog/2
 	default:
 		r.est.add(n, k, s.window, dt, s.noise)
+		if r.flags&doubted != 0 {
+			v = denied
+		}
 		r.flags &^= doubted
 	}
 	r.est.log -= shift

@@ -142,6 +142,7 @@ type process struct {
 	exec    uint64
 	regions []region // by block
 	fresh   []region // found by the scout, not yet merged
+	extents []extent // by id
 	details []policy.Detail
 	free    []int32 // unused details
 	runs    []pagetable.Run
@@ -181,6 +182,7 @@ type batch struct {
 	blocks   []uint32
 	pieces   []uint32 // of each block, what was cleared
 	biased   uint64   // a bit for each block: as in sample
+	chosen   bool     // all of them: as in sample
 	unsure   uint64   // the same: it may be a huge page by now, and is looked at in part
 	exec     uint64
 	from, to float64 // when clearing began and ended
@@ -554,6 +556,7 @@ func (p *process) fit() {
 		kept = append(kept, *r)
 	}
 	p.regions = kept
+	p.dropExtents()
 }
 
 // Pages counts the present pages.
@@ -649,7 +652,7 @@ func (t *Tracker) check(p *process, err error) {
 	exec := p.space.ExecID()
 	if p.exec != 0 && exec != p.exec {
 		t.stats.Execs++
-		p.regions, p.fresh, p.details, p.free, p.runs, p.doubtful = nil, nil, nil, nil, nil, nil
+		p.regions, p.fresh, p.extents, p.details, p.free, p.runs, p.doubtful = nil, nil, nil, nil, nil, nil, nil
 		p.laps, p.pace = [maxKeys]lap{}, pace{}
 		p.listAt, p.scoutAt, p.scout = 0, 0, 0
 	}
@@ -723,6 +726,7 @@ func (t *Tracker) clear(p *process, now float64) bool {
 // hotter side.
 func (t *Tracker) confirm(p *process, now float64) bool {
 	b, huge := t.newBatch(), false
+	b.chosen = true
 	var k key
 	for len(p.doubtful) > 0 && len(b.blocks) < batchRegions && p.doubtful[len(p.doubtful)-1].due <= now {
 		block := p.doubtful[len(p.doubtful)-1].block
@@ -875,6 +879,7 @@ func (t *Tracker) newBatch() *batch {
 		b := t.spare[n-1]
 		t.spare = t.spare[:n-1]
 		b.blocks, b.pieces, b.biased, b.unsure, b.repeats, b.id = b.blocks[:0], b.pieces[:0], 0, 0, 0, t.batches
+		b.chosen = false
 		return b
 	}
 	return &batch{id: t.batches, blocks: make([]uint32, 0, batchRegions), pieces: make([]uint32, 0, batchRegions)}
@@ -950,7 +955,7 @@ func (t *Tracker) read(b *batch) {
 			r.placed = [3]policy.SlotPages{} // dropped at the next listing
 			return
 		}
-		s := sample{window: max(now-b.from-clearing*float64(i), minWindow/2), boundary: b.boundary, now: ticks(now), pieces: b.pieces[i], biased: b.biased>>i&1 != 0}
+		s := sample{window: max(now-b.from-clearing*float64(i), minWindow/2), boundary: b.boundary, now: ticks(now), pieces: b.pieces[i], chosen: b.chosen, biased: b.biased>>i&1 != 0}
 		if off, ok := r.off(block, s); ok {
 			t.off = append(t.off, off)
 		}
@@ -962,6 +967,14 @@ func (t *Tracker) read(b *batch) {
 	}
 	v := p.pace.judge(t.off, now, since, b.id)
 	if v.news && (b.repeats == 0 || v.alone && b.repeats < maxRepeats) && err == nil && p.space.ExecID() == p.exec {
+		if v.hotter {
+			// A process that waits does not do that. The next look says whether it was a
+			// moment.
+			for i := range t.looks {
+				l := &t.looks[i]
+				t.take(p, &p.regions[l.region], &l.block, l.s, now)
+			}
+		}
 		t.repeat(b, now)
 		return
 	}
@@ -991,7 +1004,7 @@ func (t *Tracker) repeat(b *batch, now float64) {
 			t.join(b.p, c, r, b.pieces[i]&r.movable, b.biased>>i&1 != 0)
 		}
 	}
-	c.id = b.id
+	c.id, c.chosen = b.id, true
 	if c.repeats, c.since = b.repeats+1, b.since; b.repeats == 0 {
 		c.since = now
 	}
@@ -1021,6 +1034,16 @@ func (t *Tracker) take(p *process, r *region, b *pagetable.Block, s sample, now 
 	seen, _ := counts(b, s.pieces)
 	v := r.update(b, s)
 	phase := v == changed
+	if !s.chosen || v == denied && r.moment > 0 {
+		window, moment := s.window, float32(0)
+		if s.chosen {
+			window = 0 // it was chosen for the moment
+		}
+		if v == denied {
+			moment = r.moment
+		}
+		p.lookedAt(r.block, now, window, moment)
+	}
 	r.key = t.keyOf(p, r)
 	r.disperse(b, s)
 	switch {
@@ -1203,12 +1226,19 @@ func (t *Tracker) Snapshot() []policy.Process {
 		s := &t.snap[i]
 		s.ID, s.Workload, s.Enforce, s.Details = p.id, p.workload, p.enforce, p.details
 		s.Regions = slices.Grow(s.Regions[:0], len(p.regions))
+		extents := p.extents
 		for j := range p.regions {
 			r := &p.regions[j]
+			for len(extents) > 0 && extents[0].id < r.block/extentRegions {
+				extents = extents[1:]
+			}
 			q := policy.Region{
 				Addr: r.addr(), Rate: float32(r.est.rate()), LogVar: r.est.vari + float32(drift*r.seen.since(now)),
 				Stable: float32(r.changed.since(now)), SinceMove: float32(math.Inf(1)),
 				Placement: r.placed, Evidence: r.evidence, Flags: r.flags &^ (inFlight | doubted), Detail: r.detail,
+			}
+			if len(extents) > 0 && extents[0].id == r.block/extentRegions && r.detail == noDetail {
+				extents[0].joins(&q)
 			}
 			if r.moved != 0 {
 				q.SinceMove, q.MovedPieces, q.PiecesUp = float32(r.moved.since(now)), r.movedPieces, r.movedUp
