@@ -16,10 +16,14 @@ type Tierd struct {
 	Params policy.Params
 	// Budget and Burst are shares of a core for sampling.
 	Budget, Burst float64
+	// Uncontrolled leaves out the ledger and all that is steered by it, to tell what
+	// it costs.
+	Uncontrolled bool
 	// Plan is the last one.
 	Plan *policy.Plan
 
 	tracker *sampler.Tracker
+	control policy.Controller
 	engine  policy.Engine
 	queue   []policy.Move
 	epoch   float64 // when the next one is due, every so many seconds
@@ -55,6 +59,10 @@ func (t *Tierd) Step(h *Host) (next float64) {
 		m := &t.queue[0]
 		pages := h.Move(m.Process, m.Addr, m.Pieces&t.tracker.Movable(m.ID, m.Addr), m.From, m.To)
 		t.tracker.Moved(m.ID, m.Addr, m.Pieces, m.From, m.To, pages, m.Kind == policy.Promotion)
+		t.control.Done([]policy.Done{{
+			ID: m.ID, Addr: m.Addr, Pieces: m.Pieces, From: m.From, To: m.To, Kind: m.Kind,
+			Pages: pages, Seconds: float64(pages) * h.Machine.MoveCost,
+		}})
 	}
 	return c.seconds
 }
@@ -74,9 +82,15 @@ func (t *Tierd) decide(h *Host) {
 		}
 	}
 	h.Clock.look(float64(units) * h.Machine.DecideCost)
-	t.Plan = t.engine.Decide(&policy.Snapshot{
+	snap := &policy.Snapshot{
 		Seconds: h.Clock.seconds, Tiers: h.Machine.Tiers, Nodes: h.Nodes, MoveCost: h.Machine.MoveCost, Processes: procs,
-	}, p)
+		SincePhase: t.tracker.SincePhase(),
+	}
+	if t.Uncontrolled {
+		t.Plan = t.engine.Decide(snap, p)
+	} else {
+		t.Plan = t.control.Decide(snap, p)
+	}
 	t.tracker.Steer(procs, t.Plan)
 	t.queue = append(t.queue[:0], t.Plan.Moves...)
 	t.every = policy.EpochAfter(h.Clock.seconds-begin, t.tracker.Budget())
