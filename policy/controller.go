@@ -53,6 +53,9 @@ type Controller struct {
 	lost       float64 // seconds wasted, not excused, when the window began
 	waste      float64 // of the last window, seconds per second
 	smooth     float64
+	judged     float64 // cost of what was judged lately, in seconds, and of it
+	failed     float64 // what was wasted
+	judgedAt   float64 // ledger.judged when the window began
 	p          Params
 	workloads  []breaker
 	index      map[string]int32    // of workloads
@@ -231,10 +234,17 @@ func (c *Controller) window() {
 	c.waste = (lost - c.lost) / long
 	c.windowAt, c.lost = c.now, lost
 	c.smooth += (c.waste - c.smooth) * (1 - math.Exp(-long/settleSeconds))
+	fade := math.Exp(-long / settleSeconds)
+	c.judged = c.judged*fade + l.judged - c.judgedAt
+	c.failed = c.failed*fade + c.waste*long
+	c.judgedAt = l.judged
 	switch most := c.p.MaxWaste; {
 	case c.waste > most:
-		c.z = min(c.z+zUp, mostSeparation)
-		c.share = max(c.share*min(max(most/c.waste, mostCut), leastCut), leastBudget)
+		// Where most of what moves pays, a smaller budget loses more than it saves:
+		// it falls by the part that does not.
+		part := min(c.failed/max(c.judged, c.failed), 1)
+		c.z = min(c.z+part*zUp, mostSeparation)
+		c.share = max(c.share*(1-part*(1-min(max(most/c.waste, mostCut), leastCut))), leastBudget)
 	case c.waste < most/4 && c.smooth < most/4:
 		c.z = max(c.z-zDown, 0)
 		c.share = min(c.share*budgetUp, 1)

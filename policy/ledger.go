@@ -59,6 +59,7 @@ type ledger struct {
 	victim       spot
 	victimPieces uint32
 	totals       Totals
+	judged       float64 // cost of what was judged, paid or wasted
 	excused      float64 // part of totals.WastedSeconds that a phase change explains
 }
 
@@ -166,6 +167,7 @@ func (l *ledger) leave(at spot, pieces uint32, now, window float64) (e entry, fr
 }
 
 func (l *ledger) count(e *entry, v verdict) {
+	l.judged += e.cost
 	switch v {
 	case paid:
 		l.totals.Paid++
