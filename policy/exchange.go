@@ -78,8 +78,12 @@ type walk struct {
 // returns the node, or none and the rule that forbids it.
 func (e *Engine) choose(c *unit, t int, bytes, slack int64, claims bool) (Slot, Rule) {
 	w := e.workload(c)
-	// Where its limit holds a workload, it makes room itself.
-	over := min(e.over(t, w, bytes), bytes)
+	// Where its limit holds a workload, it makes room itself; above it, it has to
+	// get below first.
+	over := e.over(t, w, bytes)
+	if over > bytes {
+		return NoSlot, VetoLimit
+	}
 	e.approach(c, t, w, over > 0, claims)
 
 	first, to := len(e.picks), NoSlot
@@ -201,16 +205,20 @@ func (e *Engine) approach(c *unit, t, w int, own, claims bool) {
 }
 
 // coldest is the walk that comes to the coldest unit next; nil when all are at
-// their end.
+// their end. What could pay here goes by right first: if it left for one of its
+// own workload, it would be the next to come back by right.
 func (e *Engine) coldest(t int) (best *walk) {
 	var key uint32
+	late := false
 	for i := range e.walks {
 		l := &e.walks[i]
 		if l.k < 0 {
 			continue
 		}
-		if k := e.mine[e.mineAt(l.work, t)][l.k].key; best == nil || k > key {
-			best, key = l, k
+		it := e.mine[e.mineAt(l.work, t)][l.k]
+		waits := l.colder && it.rate() >= e.floors[t]
+		if best == nil || late && !waits || late == waits && it.key > key {
+			best, key, late = l, it.key, waits
 		}
 	}
 	return best

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"go/parser"
 	"go/token"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"path/filepath"
@@ -57,7 +58,7 @@ func machine(t *rapid.T, kind int) *Snapshot {
 	})
 	samples := rapid.SampledFrom([]uint8{0, 1, 3, 7, 255})
 	for pid := range rapid.IntRange(1, 3).Draw(t, "processes") {
-		p := Process{ID: ProcessID{PID: pid}}
+		p := Process{ID: ProcessID{PID: pid}, Workload: rapid.SampledFrom([]string{"", "a", "b"}).Draw(t, "workload")}
 		for i := range rapid.IntRange(0, 24).Draw(t, "regions") {
 			r := Region{
 				Addr: base + uint64(i)*RegionSize, Rate: rate.Draw(t, "rate"), LogVar: variance.Draw(t, "var"),
@@ -105,6 +106,16 @@ func machine(t *rapid.T, kind int) *Snapshot {
 			p.Regions = append(p.Regions, r)
 		}
 		s.Processes = append(s.Processes, p)
+	}
+	for _, name := range []string{"a", "b"} {
+		if rapid.Bool().Draw(t, "listed") {
+			w := Workload{Name: name, Weight: rapid.SampledFrom([]float64{0, 0.3, 1, 4}).Draw(t, "weight")}
+			for range rapid.IntRange(0, ntiers).Draw(t, "limits") {
+				pages := rapid.IntRange(1, 12*PagesPerRegion).Draw(t, "limit")
+				w.Limits = append(w.Limits, uint64(rapid.SampledFrom([]int{0, 1, pages}).Draw(t, "limited")*PageSize))
+			}
+			s.Workloads = append(s.Workloads, w)
+		}
 	}
 	return s
 }
@@ -208,6 +219,8 @@ func TestPlanIsSafe(t *testing.T) {
 		}
 		done := map[key]bool{}
 		var bytes uint64
+		held := tally(s, plan)
+		began := maps.Clone(held)
 		for _, m := range plan.Moves {
 			r := m.region(s)
 			if r.Flags&(Immovable|Bound|Shared|Unseen) != 0 {
@@ -238,11 +251,89 @@ func TestPlanIsSafe(t *testing.T) {
 				t.Fatalf("goes into the reserve of node %d by %d bytes: %+v\nof %+v", m.To, -free[m.To], m, plan.Moves)
 			}
 			free[m.From] += int64(leave) * PageSize
+			name := s.Processes[m.Process].Workload
+			held[stock{name, from}] -= int64(leave) * PageSize
+			held[stock{name, to}] += size
+		}
+		for _, w := range s.Workloads {
+			for tier, limit := range w.Limits {
+				k := stock{w.Name, tier}
+				if limit > 0 && tier < slowest(s) && held[k] > max(int64(limit), began[k]) {
+					t.Fatalf("%s has %d bytes of tier %d, of which it may have %d; it had %d\nmoves %+v", w.Name, held[k], tier, limit, began[k], plan.Moves)
+				}
+			}
 		}
 		if bytes > p.Budget {
 			t.Fatalf("moves %d bytes, may move %d", bytes, p.Budget)
 		}
 	})
+}
+
+// stock is what a workload has of a tier.
+type stock struct {
+	workload string
+	tier     int
+}
+
+// tally counts what every workload has, in bytes.
+func tally(s *Snapshot, plan *Plan) map[stock]int64 {
+	held := map[stock]int64{}
+	for i, p := range s.Processes {
+		for tier, b := range plan.Processes[i].Bytes {
+			held[stock{p.Workload, tier}] += int64(b)
+		}
+	}
+	return held
+}
+
+func slowest(s *Snapshot) (tier int) {
+	for _, n := range s.Nodes {
+		tier = max(tier, n.Tier)
+	}
+	return tier
+}
+
+// In the fastest tier, where nobody goes up and away, a workload loses what is
+// within its share only if nobody ends with more beyond his than he had. (Where
+// sizes differ, what a workload gives up of its own is room for others.)
+func TestSharesAreSafe(t *testing.T) {
+	var e Engine
+	lost := 0
+	rapid.Check(t, func(t *rapid.T) {
+		s, p := machine(t, alike), parameters(t)
+		for i := range s.Workloads {
+			s.Workloads[i].Limits = nil
+		}
+		plan := e.Decide(s, p)
+		began := tally(s, plan)
+		ended := maps.Clone(began)
+		for _, m := range plan.Moves {
+			name, size := s.Processes[m.Process].Workload, int64(m.Pages)*PageSize
+			ended[stock{name, s.Nodes[m.From].Tier}] -= size
+			ended[stock{name, s.Nodes[m.To].Tier}] += size
+		}
+		if e.n == 1 || e.slowest < 1 {
+			return
+		}
+		// Shares are of what can move.
+		beyond := func(name string, held map[stock]int64) int64 {
+			w := int(e.names[name])
+			fixed := ended[stock{name, 0}] - e.got[e.at(0, w)]
+			return held[stock{name, 0}] - fixed - e.share[e.at(0, w)]
+		}
+		for name := range e.names {
+			if now, was := beyond(name, ended), beyond(name, began); now >= 0 || now >= was {
+				continue
+			}
+			lost++
+			for other := range e.names {
+				if now, was := beyond(other, ended), beyond(other, began); other != name && now > max(was, 0) {
+					t.Fatalf("%q loses of its share, %q has %d bytes beyond its own and had %d\nmoves %+v", name, other, now, was, plan.Moves)
+				}
+			}
+		}
+	})
+	t.Logf("%d times a workload lost of its share", lost)
 }
 
 // With nothing changing, plan after plan carried out leads to rest.

@@ -156,6 +156,10 @@ func (e *Engine) enter(u *unit, tier, w int) {
 // each workload.
 func (e *Engine) apportion() {
 	e.divide()
+	for i, got := range e.got {
+		// Where pages of many nodes are mixed, the placement does not count them all.
+		e.total[i] = max(e.total[i], got)
+	}
 	if !e.fair && !e.limited {
 		copy(e.own, e.boundaries)
 		return
