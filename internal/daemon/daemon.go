@@ -74,7 +74,7 @@ type Daemon struct {
 	nodes   *nodes
 	source  Source
 	tracker *sampler.Tracker
-	engine  policy.Engine
+	control policy.Controller
 	// enforcing moves, observing only records.
 	enforcing, observing *migrate.Executor
 
@@ -92,6 +92,9 @@ type Daemon struct {
 	planned map[plannedKey]float64
 	plan    *policy.Plan
 	planOf  []string // the workload of each process of the plan
+	done    []policy.Done
+	// pressureNext is the first process whose cgroup is asked at the next scan.
+	pressureNext int
 
 	epochs uint64
 	// interval is how long it is from the last epoch to the next.
@@ -208,6 +211,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 		if !now.Before(scanAt) {
 			d.watchRival()
 			d.scan()
+			d.askPressures()
 			scanAt = now.Add(scanEvery)
 		}
 		wake := epochAt

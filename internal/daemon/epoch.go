@@ -61,11 +61,10 @@ func (d *Daemon) decide() {
 		MoveCost:  d.enforcing.CostPerPage(),
 		Processes: d.tracker.Snapshot(),
 	}
+	s.SincePhase = d.tracker.SincePhase()
 	d.markRefused(s.Processes)
-	p := policy.DefaultParams()
-	p.Separation, p.Payback = d.cfg.Thrash.Separation, d.cfg.Thrash.Payback
-	p.Budget = policy.PlanBytes(d.interval.Seconds(), s.MoveCost, d.cfg.Migrate.Rate.BytesPerSecond())
-	d.plan = d.engine.Decide(s, p)
+	d.setPressures(s)
+	d.plan = d.control.Decide(s, d.params(s.MoveCost))
 	d.tracker.Steer(s.Processes, d.plan)
 	d.planOf = d.planOf[:0]
 	for i := range s.Processes {
@@ -74,9 +73,6 @@ func (d *Daemon) decide() {
 
 	d.drops[status.DropLate] += uint64(len(d.queue))
 	d.queue = d.queue[:0]
-	if d.pressed() {
-		return
-	}
 	d.enforcing.Begin()
 	d.observing.Begin()
 	d.queue = append(d.queue, d.plan.Moves...)
@@ -108,13 +104,6 @@ func (d *Daemon) markRefused(procs []policy.Process) {
 			}
 		}
 	}
-}
-
-// pressed tells whether the host is so short of memory that nothing should
-// move. A kernel without pressure information never is.
-func (d *Daemon) pressed() bool {
-	psi, err := d.o.Host.MemoryPressure()
-	return err == nil && psi.Some.Avg10 > 100*d.cfg.Thrash.PSI.Fraction()
 }
 
 // move carries out the next moves of the queue, for a slice of time.
@@ -165,7 +154,11 @@ func (d *Daemon) carry(ctx context.Context, m *member, run []policy.Move) (rest 
 		mover = d.enforcing
 	}
 	var outcomes []migrate.Outcome
+	busy := mover.Stats().CallTime
 	d.clock.move(func() { outcomes = mover.Move(ctx, migrate.Target{Identity: m.life}, run) })
+	if m.workload.enforce {
+		d.book(run, outcomes, (mover.Stats().CallTime - busy).Seconds())
+	}
 	for i := range outcomes {
 		o, v := &outcomes[i], &run[i]
 		progress = progress || o.ByResult[migrate.Unattempted] < o.Pages
@@ -188,6 +181,27 @@ func (d *Daemon) carry(ctx context.Context, m *member, run []policy.Move) (rest 
 		}
 	}
 	return rest, progress
+}
+
+// book tells the policy what became of moves that took so many seconds together:
+// each its part by the pages that it tried.
+func (d *Daemon) book(run []policy.Move, outcomes []migrate.Outcome, seconds float64) {
+	tried := 0
+	pages := func(o *migrate.Outcome) int { return o.Pages - o.ByResult[migrate.Unattempted] }
+	for i := range outcomes {
+		tried += pages(&outcomes[i])
+	}
+	d.done = d.done[:0]
+	for i := range outcomes {
+		o, v := &outcomes[i], &run[i]
+		if o.Moved > 0 {
+			d.done = append(d.done, policy.Done{
+				ID: v.ID, Addr: v.Addr, Pieces: v.Pieces, From: v.From, To: v.To, Kind: v.Kind,
+				Pages: o.Moved, Seconds: seconds * float64(pages(o)) / float64(max(tried, 1)),
+			})
+		}
+	}
+	d.control.Done(d.done)
 }
 
 func (d *Daemon) count(m *member, v *policy.Move, o *migrate.Outcome) {

@@ -3,6 +3,7 @@ package daemon
 import (
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 
@@ -34,6 +35,8 @@ type member struct {
 	comm     string
 	workload *workload
 	err      error
+	// pressure is the memory pressure of its cgroup, as a share; NaN if unknown.
+	pressure float64
 	// retryAt is the scan at which a process that could not be watched is
 	// tried again.
 	retryAt uint64
@@ -212,7 +215,7 @@ func (d *Daemon) watch(pid int, c *config.Workload) {
 		d.passed[pid] = passed{again: d.scans + 15}
 		return
 	}
-	m := &member{life: life, workload: w}
+	m := &member{life: life, workload: w, pressure: math.NaN()}
 	m.comm, _ = d.o.Host.Comm(pid)
 	d.procs[pid] = m
 	if d.source == nil {

@@ -42,6 +42,7 @@ func (d *Daemon) publish(now time.Time, took time.Duration) {
 	d.reportSampler(s)
 	d.reportMover(s)
 	d.reportWorkloads(s)
+	d.reportThrash(s)
 	d.o.Board.Publish(s)
 }
 
@@ -58,6 +59,9 @@ func (d *Daemon) dropped() map[status.Drop]uint64 {
 	all[status.DropMappings] += st.Truncated
 	all[status.DropDetail] += st.DetailsRefused
 	all[status.DropSample] += st.Torn + st.Unreadable
+	if d.plan != nil {
+		all[status.DropLedger] += d.plan.Thrash.Totals.Dropped
+	}
 	return all
 }
 
@@ -108,6 +112,7 @@ func (d *Daemon) reportWorkloads(s *status.Status) {
 			PromotedBytesTotal: w.promoted, DemotedBytesTotal: w.demoted,
 			PlannedPromotedBytesTotal: w.plannedPromoted, PlannedDemotedBytesTotal: w.plannedDemoted,
 			OutcomesTotal: map[string]uint64{}, Vetoes: map[string]uint64{},
+			Breaker: status.Breaker{State: policy.Closed.String()},
 		}
 		if w.enforce {
 			e.Mode = status.Enforce

@@ -289,6 +289,14 @@ func (f *FS) Zones() ([]Zone, error) {
 	return read(f, "proc/zoneinfo", largeFile, fromReader(ParseZoneinfo))
 }
 
+// CgroupMemoryPressure returns the memory pressure of a group of the unified hierarchy, by its path there.
+func (f *FS) CgroupMemoryPressure(path string) (PSI, error) {
+	if !strings.HasPrefix(path, "/") || strings.Contains(path, "/..") {
+		return PSI{}, fmt.Errorf("cgroup %.200q: not below the root", path)
+	}
+	return read(f, "sys/fs/cgroup"+path+"/memory.pressure", smallFile, fromReader(ParsePSI))
+}
+
 // MemoryPressure returns the host's memory pressure.
 func (f *FS) MemoryPressure() (PSI, error) {
 	return read(f, "proc/pressure/memory", smallFile, fromReader(ParsePSI))

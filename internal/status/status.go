@@ -33,6 +33,7 @@ type Status struct {
 	Sampler   Sampler    `json:"sampler"`
 	Workloads []Workload `json:"workloads"` // in the configuration's order
 	Migrate   Migrate    `json:"migrate"`
+	Thrash    Thrash     `json:"thrash"`
 	// Config is laid over the loop's picture by [Board.Load].
 	Config Config `json:"config"`
 	// DropsTotal counts what was given up, by the reasons of [Drops].
@@ -136,6 +137,8 @@ type Workload struct {
 	// Vetoes has the pages that the last plan left where they are, by the first rule that held them back
 	// (policy.Vetoes).
 	Vetoes map[string]uint64 `json:"vetoes"`
+	// Breaker stops the workload's moves while most of them are undone.
+	Breaker Breaker `json:"breaker"`
 	// ProcessDetails are at most [MaxProcesses] of the processes.
 	ProcessDetails []Process `json:"process_details"`
 	LastError      string    `json:"last_error,omitempty"`
@@ -219,12 +222,13 @@ const (
 	DropLate     Drop = "late"      // a move: the epoch ended before its turn came
 	DropStopped  Drop = "stopped"   // a move: tierd was told to stop, or to observe
 	DropSample   Drop = "sample"    // a sample: the read failed
+	DropLedger   Drop = "ledger"    // a promotion that the ledger had no room for: whether it paid is not known
 	DropEpoch    Drop = "epoch"     // an epoch that was left out because the one before took too long
 )
 
 // Drops lists every reason.
 func Drops() []Drop {
 	return []Drop{
-		DropGone, DropExec, DropRights, DropMappings, DropRegions, DropDetail, DropStale, DropLate, DropStopped, DropSample, DropEpoch,
+		DropGone, DropExec, DropRights, DropMappings, DropRegions, DropDetail, DropStale, DropLate, DropStopped, DropSample, DropLedger, DropEpoch,
 	}
 }
