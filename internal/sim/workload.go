@@ -102,7 +102,7 @@ func sweep(name string, period float64) Workload {
 		}
 		spread(m, rng.Perm(footprint - states)[:hot], 0.6*load)
 		begin, length := period*2/3, period/3
-		const turn = 0.02
+		const turn = 1.0 / 128
 		per := int(math.Ceil(states * turn / length))
 		// In its turn a region has all the sweep's accesses of the period.
 		rate := 0.35 * load * period / states / policy.PagesPerRegion / turn
@@ -167,8 +167,8 @@ func scan() Workload {
 }
 
 func scanning(procs []*Memory, rng *rand.Rand) Changes {
-	const hot, turn = fastShare * 8 / 10, 0.02
-	const per = gib / policy.RegionSize / 50
+	const hot, turn = fastShare * 8 / 10, 1.0 / 128
+	const per = gib / policy.RegionSize / 128
 	m, perm := procs[0], rng.Perm(footprint)
 	hotSet(m, perm, hot, 0.75)
 	inHot := make([]bool, footprint)
