@@ -80,6 +80,7 @@ func drawStatus(w io.Writer, s *status.Status, now time.Time) {
 	drawMachine(w, s)
 	drawSources(w, s)
 	drawWorkloads(w, s)
+	drawThrash(w, s)
 	if len(s.LastErrors) > 0 {
 		fmt.Fprintln(w, "\nlast errors")
 		for _, e := range s.LastErrors {

@@ -3,6 +3,8 @@ package metrics
 import (
 	"fmt"
 	"strings"
+
+	"github.com/tierd/tierd/internal/status"
 )
 
 // Document returns docs/metrics.md.
@@ -31,6 +33,8 @@ tierd serves these at ` + "`/metrics`" + ` of the address in ` + "`[metrics] lis
 	list("`reason` of `tierd_drops_total`", append(drops(), other))
 	list("`reason` of `tierd_workload_unmovable_bytes`", []string{reasonImmovable, reasonBound, reasonShared})
 	list("`reason` of `tierd_workload_vetoed_pages`", append(vetoes(), other))
+	list("`key`", settings())
+	list("`state`", status.BreakerStates())
 	list("`source`", []string{"page-table", "hint-fault", "precise", "damon"})
 	fmt.Fprintf(&b, "- `tier`: the names of the machine's tiers, and for nodes `%s`.\n", none)
 	fmt.Fprintf(&b, "- `workload`: the first %d of the configuration; those beyond are summed up as `%s`.\n", MaxWorkloads, other)

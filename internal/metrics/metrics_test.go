@@ -25,7 +25,7 @@ var build = metrics.Build{Version: "1.2.3", Revision: "0123456789ab", GoVersion:
 
 // picture is a machine of three tiers with two workloads.
 func picture() *status.Status {
-	cost := 1.5e-6
+	cost, pressure, payback := 1.5e-6, 0.02, 1.75
 	return &status.Status{
 		SchemaVersion: status.SchemaVersion,
 		Time:          time.Unix(1_700_000_100, 500e6),
@@ -55,12 +55,18 @@ func picture() *status.Status {
 				PromotedBytesTotal: 10 << 20, DemotedBytesTotal: 5 << 20,
 				OutcomesTotal: map[string]uint64{"moved": 3840, "busy": 7, "other": 1, "from the future": 2},
 				Vetoes:        map[string]uint64{"payback": 512},
+				Breaker:       status.Breaker{State: "open", UndoneRatio: 0.75, TripsTotal: 2, PressureRatio: &pressure},
 			},
 			{Name: "idle", Mode: status.Observe, PlannedPromotedBytesTotal: 4096},
 		},
 		Migrate: status.Migrate{
 			RateBytesPerSecond: 1 << 30, CostPerPageSeconds: &cost, MovedBytesTotal: 15 << 20, BusySecondsTotal: 0.5, WaitedSecondsTotal: 2,
 			CallsTotal: 90, SlowCallsTotal: 1, BatchPages: 1024, HeldRegions: 2,
+		},
+		Thrash: status.Thrash{
+			Separation: 3.5, BudgetRatio: 0.25, WasteRatio: 0.003, PressureRatio: &pressure, LeastPayback: &payback, PendingPromotions: 12,
+			PaidTotal: 900, WastedTotal: 40, UndoneTotal: 30, PingPongsTotal: 35, SecondsTotal: 1.5, WastedSecondsTotal: 0.0625,
+			Settings: status.ThrashSettings{Separation: 2.5, Payback: 1.5, MaxWaste: 0.002, WindowSeconds: 60, Breaker: 0.5, PSI: 0.1},
 		},
 		Config:     status.Config{LoadedAt: time.Unix(1_700_000_000, 0), LastReloadOK: true, ReloadsTotal: 3},
 		DropsTotal: map[status.Drop]uint64{status.DropStale: 5, "from the future": 1},

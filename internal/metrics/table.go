@@ -1,6 +1,9 @@
 package metrics
 
 import (
+	"slices"
+	"strings"
+
 	"github.com/tierd/tierd/internal/status"
 	"github.com/tierd/tierd/migrate"
 	"github.com/tierd/tierd/policy"
@@ -67,7 +70,7 @@ const epochName = "tierd_epoch_duration_seconds"
 
 // Definitions is the table of all metrics, in the order of their names.
 func Definitions() []Definition {
-	return []Definition{
+	all := slices.Concat(thrashDefinitions(), breakerDefinitions(), []Definition{
 		{"tierd_build_info", Gauge, []string{"version", "revision", "goversion"}, "Always 1; the labels say which build is running.", nil},
 		{"tierd_config_last_reload_success_timestamp_seconds", Gauge, nil, "When the configuration in force was loaded.", func(v *view, emit emitter) {
 			emit(float64(v.Config.LoadedAt.UnixMilli()) / 1000)
@@ -220,5 +223,7 @@ func Definitions() []Definition {
 		{"tierd_workload_vetoed_pages", Gauge, []string{"workload", "reason"}, "Pages of 4 KiB that the last plan left where they are, by the first rule that held them back.", func(v *view, emit emitter) {
 			v.closed(emit, vetoes(), func(g *group) map[string]uint64 { return g.vetoes })
 		}},
-	}
+	})
+	slices.SortFunc(all, func(a, b Definition) int { return strings.Compare(a.Name, b.Name) })
+	return all
 }

@@ -28,6 +28,10 @@ type group struct {
 	promoted, demoted                   uint64
 	plannedPromoted, plannedDemoted     uint64
 	outcomes, vetoes                    map[string]uint64
+	breaker                             string
+	trips                               uint64
+	undone                              float64
+	pressure                            *float64
 }
 
 func newView(s *status.Status) *view {
@@ -71,6 +75,7 @@ func (g *group) add(w *status.Workload) {
 	g.plannedDemoted += w.PlannedDemotedBytesTotal
 	addAll(g.outcomes, w.OutcomesTotal)
 	addAll(g.vetoes, w.Vetoes)
+	g.addBreaker(&w.Breaker)
 }
 
 func addAll(to, from map[string]uint64) {
