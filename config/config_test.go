@@ -82,7 +82,6 @@ func TestExample(t *testing.T) {
 	}
 	wantKeys := []string{
 		"workload.train.gpu", "workload.train.near", "workload.train.period", "workload.train.limit.hbm",
-		"thrash.max_waste", "thrash.breaker",
 	}
 	if diff := cmp.Diff(wantKeys, keys); diff != "" {
 		t.Errorf("NotActedOn (-want +got):\n%s", diff)

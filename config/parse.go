@@ -178,11 +178,11 @@ func (d *decoder) rules() []rule {
 		{name: "thrash", table: []rule{
 			{name: "separation", value: d.number(&t.Separation, 2, 6)},
 			{name: "payback", value: d.number(&t.Payback, 1, 100)},
-			{name: "max_waste", value: d.text(&t.MaxWaste, func() *ValueError { return above(t.MaxWaste, 0) }), later: not("limit the waste")},
+			{name: "max_waste", value: d.text(&t.MaxWaste, func() *ValueError { return above(t.MaxWaste, 0) })},
 			{name: "window", value: d.text(&t.Window, func() *ValueError {
 				return bound(t.Window, Duration(time.Second), Duration(time.Hour))
 			})},
-			{name: "breaker", value: d.text(&t.Breaker, func() *ValueError { return above(t.Breaker, 0) }), later: not("have a breaker")},
+			{name: "breaker", value: d.text(&t.Breaker, func() *ValueError { return above(t.Breaker, 0) })},
 			{name: "psi", value: d.text(&t.PSI, func() *ValueError { return above(t.PSI, 0) })},
 		}},
 		{name: "metrics", table: []rule{
