@@ -49,9 +49,9 @@ type Memory struct {
 	Exec    uint64
 	Err     error
 	// ClearCost and WalkCost are in seconds per region; clearing a part of a
-	// region costs that part. RangeCost is for each range that is cleared.
-	ClearCost, WalkCost, RangeCost float64
-	Closed                         bool
+	// region costs that part.
+	ClearCost, WalkCost float64
+	Closed              bool
 	// Split counts the huge pages that clearing a part of them has split.
 	Split int
 
@@ -80,9 +80,6 @@ func (m *Memory) SetPace(pace float64) {
 	}
 	m.pace = pace
 }
-
-// Seed makes chance another one.
-func (m *Memory) Seed(n uint64) { m.rng = rand.New(rand.NewPCG(7, 8+n)) }
 
 // SetRate gives all pages of a region one rate. What was accessed until now
 // is remembered by the accessed bits.
@@ -170,7 +167,6 @@ func (m *Memory) Clear(ranges []pagetable.Range) (uint64, error) {
 		if m.Err != nil {
 			return n, m.Err
 		}
-		m.Clock.Spend(m.RangeCost)
 		for a := g.Start; a < g.End; {
 			end := min(g.End, a&^(policy.RegionSize-1)+policy.RegionSize)
 			m.Clock.Spend(m.ClearCost * float64(end-a) / policy.RegionSize)
@@ -188,22 +184,6 @@ func (m *Memory) Clear(ranges []pagetable.Range) (uint64, error) {
 		n += g.End - g.Start
 	}
 	return n, nil
-}
-
-// Move puts the pages of some pieces of the region at addr that lie on one
-// node on another, and returns how many they are.
-func (m *Memory) Move(addr uint64, pieces uint32, from, to policy.Slot) (pages int) {
-	r := m.at(addr)
-	if r == nil {
-		return 0
-	}
-	for p := range r.Slot {
-		if r.Slot[p] == from && pieces>>(p/policy.PagesPerPiece)&1 != 0 {
-			r.Slot[p] = to
-			pages++
-		}
-	}
-	return pages
 }
 
 // Mappings implements sampler.Space.
