@@ -73,6 +73,7 @@ type Workload struct {
 	Near   Near    `json:"near"`
 	Shared bool    `json:"shared"` // also place memory that several processes map
 	Period Period  `json:"period"`
+	Weight float64 `json:"weight"` // of its share where workloads share a tier: 0.01 to 100
 	Limits []Limit `json:"limit,omitempty"`
 }
 

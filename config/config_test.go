@@ -68,6 +68,7 @@ func TestExample(t *testing.T) {
 		Comm:   []Glob{"python3", "torchrun"},
 		Cgroup: []Glob{"/slurm/*", "/kubepods*"},
 		GPU:    true,
+		Weight: 1,
 		Limits: []Limit{{Tier: "hbm", Bytes: 64 * GiB}},
 	}}
 	if diff := cmp.Diff(want, c, cmpopts.IgnoreUnexported(Config{})); diff != "" {
@@ -81,7 +82,7 @@ func TestExample(t *testing.T) {
 		keys = append(keys, n.Key)
 	}
 	wantKeys := []string{
-		"workload.train.gpu", "workload.train.near", "workload.train.period", "workload.train.limit.hbm",
+		"workload.train.gpu", "workload.train.near", "workload.train.period",
 	}
 	if diff := cmp.Diff(wantKeys, keys); diff != "" {
 		t.Errorf("NotActedOn (-want +got):\n%s", diff)
@@ -135,6 +136,7 @@ gpu = false
 near = "1"
 shared = true
 period = "2s"
+weight = 2.5
 limit = { far = "1GiB", near = "0B" }
 
 [workload.a]
@@ -156,9 +158,10 @@ uid = 5
 				UID:  []uint32{0, 1000},
 				Near: Near{Kind: NearNodes, Nodes: NodeSetOf(1)}, Shared: true,
 				Period: Period{Every: Duration(2 * time.Second)},
+				Weight: 2.5,
 				Limits: []Limit{{"far", GiB}, {"near", 0}},
 			},
-			{Name: "a", Mode: ModeObserve, UID: []uint32{5}},
+			{Name: "a", Mode: ModeObserve, UID: []uint32{5}, Weight: 1},
 		},
 		Sampler: Sampler{
 			Sources:   []Source{SourcePageTable, SourceDAMON},
@@ -293,6 +296,7 @@ func TestMistakes(t *testing.T) {
 		{"gpu without node", "[topology.gpu.\"0000:c1:00.0\"]", `1:15: topology.gpu."0000:c1:00.0": the table says nothing (hint: say node = 1)`},
 		{"gpu node", "[topology.gpu.\"0000:c1:00.0\"]\nnode = 1024", `2:8: node: 1024 is above 1023`},
 		{"separation low", "thrash.separation = 1.5", `1:21: separation: 1.5 is below 2 (hint: the range is 2 to 6)`},
+		{"weight low", "[workload.w]\nuid = 1\nweight = 0", `3:10: weight: 0 is below 0.01 (hint: the range is 0.01 to 100)`},
 		{"separation nan", "thrash.separation = nan", `1:21: separation: must be a number, not nan (hint: the range is 2 to 6)`},
 		{"separation inf", "thrash.separation = +inf", `1:21: separation: +Inf is above 6 (hint: the range is 2 to 6)`},
 		{"separation text", "thrash.separation = \"3\"", `1:21: separation: must be a number, not a string (hint: say 3, without quotes)`},

@@ -268,7 +268,7 @@ func (d *decoder) workload(n *node) []rule {
 		d.report(n, n.key, `"other" is the name that metrics give to what belongs to no workload`, "choose another name")
 		return nil
 	}
-	w := &Workload{Name: n.name}
+	w := &Workload{Name: n.name, Weight: 1}
 	d.workloads = append(d.workloads, w)
 	selector := func(key string) func() string {
 		return func() string {
@@ -299,6 +299,7 @@ func (d *decoder) workload(n *node) []rule {
 		{name: "near", value: d.text(&w.Near), later: not("prefer what is near")},
 		{name: "shared", value: d.boolean(&w.Shared), later: on(&w.Shared, not("place shared memory"))},
 		{name: "period", value: d.text(&w.Period), later: not("know training steps")},
+		{name: "weight", value: d.number(&w.Weight, 0.01, 100)},
 		{name: "limit", each: nil, value: d.limits(w)},
 	}
 }
@@ -844,9 +845,6 @@ func (d *decoder) limits(w *Workload) func(*node, any) {
 			l := Limit{Tier: k.name}
 			d.text(&l.Bytes)(k, m[k.name])
 			w.Limits = append(w.Limits, l)
-			if !k.bad {
-				d.warn(k, not("limit what a workload holds")())
-			}
 		}
 	}
 }
@@ -909,7 +907,7 @@ func Keys() []KeyInfo {
 			case r.table != nil:
 				walk(path+".", r.table)
 			case r.name == "limit":
-				keys = append(keys, KeyInfo{Path: path + ".TIER"})
+				keys = append(keys, KeyInfo{Path: path + ".TIER", ActedOn: true})
 			default:
 				keys = append(keys, KeyInfo{Path: path, ActedOn: r.later == nil || path == "sampler.source"})
 			}

@@ -47,7 +47,7 @@ const (
 	maxWorkloads = 1 << 12
 	// A workload begins to take from others only when it lacks so large a part of
 	// its share, and more than a region: demand is known with some noise.
-	shareSlack = 32
+	shareSlack = 64
 )
 
 // at is the index of a tier and a workload.

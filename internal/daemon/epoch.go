@@ -60,6 +60,7 @@ func (d *Daemon) decide() {
 		Seconds: d.clock.Now(), Tiers: d.nodes.tiers, Nodes: d.nodes.list,
 		MoveCost:  d.enforcing.CostPerPage(),
 		Processes: d.tracker.Snapshot(),
+		Workloads: shares(d.cfg, d.nodes.tiers),
 	}
 	s.SincePhase = d.tracker.SincePhase()
 	d.markRefused(s.Processes)
