@@ -40,10 +40,6 @@ type breaker struct {
 	tried, good, failed int     // promotions of the probes
 }
 
-// limit is the share of moves undone above which a window is bad. What makes no
-// sense stands for the default.
-func (p *Params) breakerLimit() float64 { return positive(p.Breaker, DefaultParams().Breaker) }
-
 // turn ends the window if it is over.
 func (b *breaker) turn(now float64, p *Params) {
 	long := now - b.begun
@@ -53,13 +49,16 @@ func (b *breaker) turn(now float64, p *Params) {
 	n := max(b.moved, b.undone)
 	if n < enoughMoves {
 		if long >= p.Window { // hardly anything moves: there is nothing to stop
-			b.begun, b.moved, b.undone, b.bad, b.ratio = now, 0, 0, 0, 0
+			b.begun, b.moved, b.undone, b.bad = now, 0, 0, 0
+			if b.state != Open { // whose reason it is
+				b.ratio = 0
+			}
 		}
 		return
 	}
 	b.ratio = float64(b.undone) / float64(n)
 	b.begun, b.moved, b.undone = now, 0, 0
-	if !(b.ratio > p.breakerLimit()) {
+	if !(b.ratio > p.Breaker) {
 		if b.bad = 0; b.state == HalfOpen {
 			b.set(Closed, now)
 		}
