@@ -179,7 +179,7 @@ func (s *Series) Rate(v Value, from, to float64) float64 {
 	return (interpolate(t, x, to) - interpolate(t, x, from)) / (to - from)
 }
 
-// Filled is when the fast nodes first held nearly all (97 %) of the most that they ever held: the end of the first
+// Filled is when the fast nodes first held nearly all (99 %) of the most that they ever held: the end of the first
 // fill. NaN without any sample.
 func (s *Series) Filled() float64 {
 	if len(s.Capacity) < 2 {
@@ -196,7 +196,7 @@ func (s *Series) Filled() float64 {
 		most = max(most, held(&s.Samples[i]))
 	}
 	for i := range s.Samples {
-		if p := &s.Samples[i]; p.T >= 0 && float64(held(p)) >= 0.97*float64(most) {
+		if p := &s.Samples[i]; p.T >= 0 && float64(held(p)) >= 0.99*float64(most) {
 			return p.T
 		}
 	}
