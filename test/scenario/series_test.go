@@ -87,7 +87,7 @@ func TestMeanMaxRate(t *testing.T) {
 }
 
 func TestFilled(t *testing.T) {
-	if got := made(-1, 0, 0.3, 0.96, 0.98, 1, 0.99).Filled(); got != 3 {
+	if got := made(-1, 0, 0.3, 0.96, 0.992, 1, 0.99).Filled(); got != 3 {
 		t.Errorf("filled at %v, want 3", got)
 	}
 }
