@@ -96,7 +96,7 @@ type Thrash struct {
 	Separation, BudgetShare float64
 	// Waste is the cost of wasted moves per time, in the last full window of 5 s.
 	Waste float64
-	// Pressure is the host's, NaN if unknown.
+	// Pressure is the host's, or NoPressure.
 	Pressure float64
 	// Pending is the number of promotions that are not judged yet.
 	Pending int
@@ -117,7 +117,7 @@ type Breaker struct {
 	// Trips counts how often it has opened.
 	Trips uint64
 	// Pressed tells that the memory pressure of the host or of some process of the
-	// workload stops moves; Pressure is the highest of its processes, NaN where none is known.
+	// workload stops moves; Pressure is the highest of its processes, or NoPressure.
 	Pressed  bool
 	Pressure float64
 }
@@ -377,7 +377,7 @@ func (c *Controller) settled(e *entry, v verdict) {
 
 func (c *Controller) report(s *Snapshot) Thrash {
 	t := Thrash{
-		Separation: c.separation(), BudgetShare: c.share, Waste: c.waste, Pressure: s.Pressure,
+		Separation: c.separation(), BudgetShare: c.share, Waste: c.waste, Pressure: knownPressure(s.Pressure),
 		Pending: len(c.ledger.entries), Totals: c.ledger.totals,
 	}
 	at := make([]int32, len(c.workloads)) // 1 + index into t.Breakers
@@ -386,15 +386,21 @@ func (c *Controller) report(s *Snapshot) Thrash {
 		if at[w] == 0 {
 			b := &c.workloads[w]
 			t.Breakers = append(t.Breakers, Breaker{
-				Workload: b.name, State: b.state, Undone: b.ratio, Seconds: c.now - b.since, Trips: b.trips, Pressure: math.NaN(),
+				Workload: b.name, State: b.state, Undone: b.ratio, Seconds: c.now - b.since, Trips: b.trips, Pressure: NoPressure,
 			})
 			at[w] = int32(len(t.Breakers))
 		}
 		out := &t.Breakers[at[w]-1]
-		if v := s.Processes[i].Pressure; !math.IsNaN(v) && !(v <= out.Pressure) {
-			out.Pressure = v
-		}
+		out.Pressure = max(out.Pressure, knownPressure(s.Processes[i].Pressure))
 		out.Pressed = out.Pressed || c.reins.gates[i].rule == VetoPressure
 	}
 	return t
+}
+
+// knownPressure is a pressure, or NoPressure for what is none.
+func knownPressure(v float64) float64 {
+	if v >= 0 && !math.IsInf(v, 1) {
+		return v
+	}
+	return NoPressure
 }

@@ -26,6 +26,9 @@ const (
 // NodeID is the kernel's number of a NUMA node.
 type NodeID int
 
+// NoPressure stands for a memory pressure that is not known.
+const NoPressure = -1
+
 // Slot is the index of a node in Snapshot.Nodes: small, dense and stable for
 // as long as the machine's nodes do not change.
 type Slot uint8
@@ -89,7 +92,7 @@ type Snapshot struct {
 	// whole; +Inf if never.
 	SincePhase float64
 	// Pressure is the share of time, 0 to 1, in which something of the host waited
-	// for memory lately; NaN if unknown.
+	// for memory lately; NoPressure if that is unknown.
 	Pressure float64
 }
 

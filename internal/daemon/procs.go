@@ -3,7 +3,6 @@ package daemon
 import (
 	"errors"
 	"fmt"
-	"math"
 	"math/rand/v2"
 	"os"
 
@@ -35,7 +34,7 @@ type member struct {
 	comm     string
 	workload *workload
 	err      error
-	// pressure is the memory pressure of its cgroup, as a share; NaN if unknown.
+	// pressure is the memory pressure of its cgroup, as a share, or policy.NoPressure.
 	pressure float64
 	// retryAt is the scan at which a process that could not be watched is
 	// tried again.
@@ -215,7 +214,7 @@ func (d *Daemon) watch(pid int, c *config.Workload) {
 		d.passed[pid] = passed{again: d.scans + 15}
 		return
 	}
-	m := &member{life: life, workload: w, pressure: math.NaN()}
+	m := &member{life: life, workload: w, pressure: policy.NoPressure}
 	m.comm, _ = d.o.Host.Comm(pid)
 	d.procs[pid] = m
 	if d.source == nil {

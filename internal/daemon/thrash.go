@@ -25,10 +25,10 @@ func (d *Daemon) params(moveCost float64) policy.Params {
 	return p
 }
 
-// someAvg10 is the pressure that counts, as a share; NaN where it is not known.
+// someAvg10 is the pressure that counts, as a share.
 func someAvg10(psi hostfs.PSI, err error) float64 {
 	if err != nil {
-		return math.NaN()
+		return policy.NoPressure
 	}
 	return psi.Some.Avg10 / 100
 }
@@ -46,7 +46,7 @@ func (d *Daemon) askPressures() {
 		pid := pids[(next+k)%len(pids)]
 		d.pressureNext = pid + 1
 		m := d.procs[pid]
-		m.pressure = math.NaN()
+		m.pressure = policy.NoPressure
 		g, err := d.o.Host.Cgroup(pid)
 		// The root's is the host's.
 		if err != nil || g.Deleted || g.V2 == "" || g.V2 == "/" {
@@ -66,7 +66,7 @@ func (d *Daemon) setPressures(s *policy.Snapshot) {
 	s.Pressure = someAvg10(d.o.Host.MemoryPressure())
 	for i := range s.Processes {
 		p := &s.Processes[i]
-		p.Pressure = math.NaN()
+		p.Pressure = policy.NoPressure
 		if m := d.memberOf(p.ID); m != nil {
 			p.Pressure = m.pressure
 		}
@@ -75,7 +75,7 @@ func (d *Daemon) setPressures(s *policy.Snapshot) {
 
 // known is a value for the status; nil where there is none.
 func known(v float64) *float64 {
-	if math.IsNaN(v) || math.IsInf(v, 0) {
+	if !(v >= 0) || math.IsInf(v, 0) {
 		return nil
 	}
 	return &v
