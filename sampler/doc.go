@@ -10,7 +10,8 @@
 // where its parts differ, at all of them, and at the probable ones again.
 //
 // What many regions have in common is how fast the process runs: see pace.
-// A region counts as changed when a second sample says so as well.
+// A region counts as changed when a second sample says so as well. What is used
+// for a moment in each training step is known from its neighbours: see extent.
 //
 // The Tracker owns no goroutine and reads no clock of its own: its owner calls
 // Step when the time that the last Step returned has come. It is not safe for
