@@ -38,6 +38,35 @@ func crowd(n int, settled bool) *Snapshot {
 	return s
 }
 
+// crowds is a crowd of so many workloads.
+func crowds(n, workloads int) *Snapshot {
+	s := crowd(n, false)
+	all := s.Processes[0].Regions
+	s.Processes = nil
+	for w := range workloads {
+		part := all[w*n/workloads : (w+1)*n/workloads]
+		s.Processes = append(s.Processes, Process{ID: ProcessID{PID: w + 1}, Workload: fmt.Sprint(w), Regions: part})
+	}
+	return s
+}
+
+func BenchmarkDecideShares(b *testing.B) {
+	for _, workloads := range []int{1, 2, 50} {
+		b.Run(fmt.Sprintf("workloads=%d", workloads), func(b *testing.B) {
+			s := crowds(1_000_000, workloads)
+			p := params()
+			p.Budget = 1 << 30
+			var e Engine
+			moves := len(e.Decide(s, p).Moves)
+			b.ReportAllocs()
+			for b.Loop() {
+				e.Decide(s, p)
+			}
+			b.ReportMetric(float64(moves), "moves")
+		})
+	}
+}
+
 func BenchmarkDecide(b *testing.B) {
 	for _, test := range []struct {
 		n       int

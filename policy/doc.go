@@ -17,29 +17,59 @@
 // # The engine
 //
 // Decide goes through three steps. Nodes below their reserve first let their
-// coldest memory go (relief). Then, from the fastest tier on, the hottest
-// memory of the slower tiers comes up: into free room if that pays (fill), or
-// in the place of colder memory (exchange) if
+// coldest memory go (relief). They go on until there is some room above the
+// reserve, an eighth of it or two regions, but only with what is surely not
+// worth its place, in runs of addresses: that stays away as long as it is so
+// cold, and the next promotions find room. Then workloads that are above a limit
+// let their coldest memory go (limit). Last, from the fastest tier on, the
+// hottest memory of the slower tiers comes up, by one move from wherever it
+// lies: into free room if that pays (fill), or in the place of colder memory
+// (exchange) if
 //
 //   - it is surely hotter: the log rates differ by more than z standard
 //     deviations, after the luck of being the extreme of many is taken off, and
 //   - it pays: the benefit over the horizon, less what the victims lose, is a
 //     multiple of the cost of all the moves.
 //
-// A victim goes to the next slower tier; if that is full, colder memory of it
-// makes room, or else the victim goes further down. The tiers in the middle
-// keep the room of one region, so that two regions can change places.
+// A victim goes to the next slower tier, or straight to the one that it belongs
+// in; if that is full, colder memory of it makes room, or else the victim goes
+// further down. The tiers in the middle keep the room of one region, so that two
+// regions can change places.
+//
+// # Limits and shares
+//
+// At its limit of a tier, a workload's memory comes only in the place of colder
+// memory of its own.
+//
+// Where several workloads have memory, each has a share of every tier but the
+// slowest. What the movable memory of all holds there, and what is free, is
+// poured over them by weight, nobody getting more than it has a use for: what
+// would be worth a place there and lies there or further down, cut at the limit.
+// Whoever lacks more than a 64th of his share, and more than a region, takes the
+// coldest of those that have more than theirs, without being hotter (share): his
+// own benefit must pay for all the moves, and what the others lose does not
+// count. Those who have their share, or more, can push out nothing that is
+// within another's. Everything else is by the exchange's test, so that what no
+// share claims is used by whoever has the hottest memory for it. Two workloads do
+// not take in turns: the demand for the fastest tier is the same wherever memory
+// lies, and taking begins well below the share and ends at it.
 //
 // These hold for every plan, and tests hold the engine to them:
 //
 //   - Carried out in order, no move takes a node below its reserve.
 //   - The bytes of all moves are within the budget; an exchange is planned
 //     whole or not at all.
+//   - No workload ends above a limit that it was below, or above what it had if
+//     it was above already.
+//   - In the fastest tier, where sizes are equal, a workload loses what is within
+//     its share only if nobody else gains beyond his.
 //   - Nothing moves twice, sideways, or against its last move within the
 //     cool-down; nothing immovable, bound, shared or unseen moves.
 //   - While the rates stay, plan after plan leads to rest; between two tiers no
 //     region of equal size returns to the one that it left, and hardly ever
 //     between more.
+//   - One workload without limits is planned for as if there were neither limits
+//     nor shares.
 //
 // What makes no sense in a snapshot (a rate that is no number, a node that is
 // not there) is left alone or replaced by a cautious value; nothing panics. As
