@@ -54,7 +54,7 @@ func TestExit(t *testing.T) {
 
 // TestDrawStatus: what a person must not miss, and what a terminal must not act on.
 func TestDrawStatus(t *testing.T) {
-	now := time.Unix(1_700_000_000, 0)
+	now, pressure := time.Unix(1_700_000_000, 0), 0.02
 	s := &status.Status{
 		Time: now.Add(-time.Minute), Version: "1", Mode: status.Observe, ModeReason: "one\x1b[31m node",
 		Machine: status.Machine{
@@ -63,8 +63,13 @@ func TestDrawStatus(t *testing.T) {
 		},
 		Sources: []status.Source{{Name: "page-table", Reason: "no BTF", Hint: "boot another"}},
 		Workloads: []status.Workload{
-			{Name: "tr\x1bain", Mode: status.Enforce, Processes: 2, ResidentBytes: map[string]uint64{"hbm": 5 << 30}, HitEstimate: map[string]float64{"hbm": 0.9, "cxl": 0.1}, PromotedBytesTotal: 1536},
+			{Name: "tr\x1bain", Mode: status.Enforce, Processes: 2, ResidentBytes: map[string]uint64{"hbm": 5 << 30}, HitEstimate: map[string]float64{"hbm": 0.9, "cxl": 0.1}, PromotedBytesTotal: 1536,
+				Breaker: status.Breaker{State: "open", UndoneRatio: 0.75, Reason: "75 %\x1b of its moves"}},
 			{Name: "idle", Mode: status.Observe, PlannedDemotedBytesTotal: 10},
+		},
+		Thrash: status.Thrash{
+			Separation: 3.5, BudgetRatio: 0.25, WasteRatio: 0.003, PressureRatio: &pressure, PaidTotal: 9, WastedTotal: 4,
+			Settings: status.ThrashSettings{Separation: 2.5, MaxWaste: 0.002, PSI: 0.1},
 		},
 		Config:     status.Config{LoadedAt: now, LastReloadAt: now, LastReloadError: "t.toml:1: bad\nt.toml:2: bad", RestartNeeded: []string{"tier"}},
 		LastErrors: []status.Error{{Time: now, Workload: "tr", Message: "no\nrights", Hint: "do", Count: 3}},
@@ -74,7 +79,9 @@ func TestDrawStatus(t *testing.T) {
 	text := b.String()
 	for _, want := range []string{
 		"observe (one?[31m node)", "1m00s ago: the loop is stuck", "t.toml:1: bad t.toml:2: bad", "tier has changed",
-		"hbm   1-2    2.0 GiB", "source page-table is not available: no BTF\n  hint: boot another", "90.0 %", "1.5 KiB", "planned only", "no rights  (3 times)",
+		"hbm   1-2    2.0 GiB", "source page-table is not available: no BTF\n  hint: boot another", "90.0 %", "1.5 KiB", "planned only",
+		"waste 0.3 % of the time (limit 0.2 %), separation 3.5 (configured 2.5), budget 25 %; promotions: 9 paid, 4 wasted; memory pressure 2 % (limit 10 %)",
+		"breaker of tr?ain: open; 75 %? of its moves", "no rights  (3 times)",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)

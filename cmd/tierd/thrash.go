@@ -25,11 +25,11 @@ func drawThrash(w io.Writer, s *status.Status) {
 			continue
 		}
 		fmt.Fprintf(w, "breaker of %s: %s", oneLine(wl.Name), oneLine(wl.Breaker.State))
-		if wl.Breaker.UndoneRatio > 0 {
-			fmt.Fprintf(w, ", %.0f %% of the moves undone", 100*wl.Breaker.UndoneRatio)
-		}
-		if wl.Breaker.Reason != "" {
+		switch {
+		case wl.Breaker.Reason != "":
 			fmt.Fprintf(w, "; %s", oneLine(wl.Breaker.Reason))
+		case wl.Breaker.UndoneRatio > 0:
+			fmt.Fprintf(w, "; %.0f %% of the moves undone", 100*wl.Breaker.UndoneRatio)
 		}
 		fmt.Fprintln(w)
 	}

@@ -113,6 +113,7 @@ func TestAbsentIsNotZero(t *testing.T) {
 		"exe":            func() error { _, err := f.Exe(1); return err },
 		"pids":           func() error { _, err := f.PIDs(nil); return err },
 		"pressure":       func() error { _, err := f.MemoryPressure(); return err },
+		"cgroup":         func() error { _, err := f.CgroupMemoryPressure("/a"); return err },
 		"numa_balancing": func() error { _, err := f.NumaBalancing(); return err },
 		"demotion":       func() error { _, err := f.DemotionEnabled(); return err },
 		"lockdown":       func() error { _, err := f.Lockdown(); return err },
@@ -375,5 +376,22 @@ func BenchmarkPIDs(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		pids, _ = f.PIDs(pids[:0])
+	}
+}
+
+func TestCgroupMemoryPressure(t *testing.T) {
+	f := host(t, `
+-- sys/fs/cgroup/a.slice/b/memory.pressure --
+some avg10=12.50 avg60=0.20 avg300=0.00 total=123
+-- sys/fs/secret/memory.pressure --
+some avg10=1.00 avg60=0.20 avg300=0.00 total=123
+`)
+	if psi, err := f.CgroupMemoryPressure("/a.slice/b"); err != nil || psi.Some.Avg10 != 12.5 {
+		t.Errorf("%+v, %v", psi, err)
+	}
+	for _, path := range []string{"", "a.slice/b", "/../secret", "/.."} {
+		if psi, err := f.CgroupMemoryPressure(path); err == nil {
+			t.Errorf("%q: %+v", path, psi)
+		}
 	}
 }
