@@ -357,7 +357,10 @@ func (c *Controller) Done(moves []Done) {
 			at: at, pieces: d.Pieces, pages: d.Pages, workload: why.workload, from: d.From, to: d.To,
 			base: why.rate, opened: c.now, cost: cost + l.owed, probe: b.state == Open,
 		}
-		if l.owed > 0 && why.rule == Exchange {
+		switch {
+		case why.rule == Share:
+			e.base = 0 // what the victim loses was not its due
+		case l.owed > 0 && why.rule == Exchange:
 			e.victim, e.left = l.victim, l.victimPieces
 		}
 		l.owed = 0

@@ -400,6 +400,36 @@ func TestLedgerBound(t *testing.T) {
 	}
 }
 
+// What a move to a workload's due takes from another is no loss.
+func TestShareIsNotNet(t *testing.T) {
+	var c Controller
+	s := never(tiers(0, 9).with(0, 10).with(1, 10))
+	s.Processes[0].Workload = "a"
+	c.Decide(s, params())
+	at := func(i int) spot { return spot{s.Processes[0].ID, s.Processes[0].Regions[i].Addr} }
+	c.planned[plannedMove{at(0), 0, 1}] = plannedReason{rule: Victim, rate: 10}
+	c.planned[plannedMove{at(1), 1, 0}] = plannedReason{rule: Share, rate: 10}
+	for i, kind := range []Kind{Demotion, Promotion} {
+		from, to := Slot(i), Slot(1-i)
+		c.Done([]Done{{ID: at(i).id, Addr: at(i).addr, Pieces: AllPieces, From: from, To: to, Kind: kind, Pages: 512, Seconds: 1e-3}})
+		s.Processes[0].Regions[i].Placement[0].Slot = to
+	}
+	if got := pass(&c, s, params(), 5).Thrash; got.Totals.Paid != 1 || math.Abs(got.Totals.Seconds-2e-3) > 1e-9 {
+		t.Errorf("%+v", got)
+	}
+}
+
+func BenchmarkController(b *testing.B) {
+	s := never(crowd(1_000_000, true))
+	var c Controller
+	c.Decide(s, params())
+	b.ReportAllocs()
+	for b.Loop() {
+		s.Seconds += 0.2
+		c.Decide(s, params())
+	}
+}
+
 func BenchmarkLedger(b *testing.B) {
 	s := never(crowd(1_000_000, true))
 	var c Controller
