@@ -75,5 +75,31 @@
 // not there) is left alone or replaced by a cautious value; nothing panics. As
 // long as Snapshot.MoveCost is not positive, a page is taken to cost 2 µs.
 //
-// An Engine is for one goroutine at a time.
+// # Thrash control
+//
+// A Controller is an Engine with a memory. Its ledger has an entry for each
+// promotion: what it cost, with the demotions for it, and what it has earned
+// since by the present estimates. An exchange is booked net of what its victim
+// would earn now. An entry closes as paid once it has earned its cost, and as
+// wasted when it is undone before, or after 30 s; one that is on its way to pay
+// within Params.HorizonMax has until then, because that is what the engine
+// promised. Every 5 s the cost of what was wasted, per time, is compared with
+// Params.MaxWaste: above it the separation rises, up to 6, and the budget falls;
+// below a quarter of it both recover. The budget falls by the part of the moves
+// that does not pay: where nearly all do, a smaller one loses more than it saves.
+//
+// A region that is undone before it has paid cools down twice as long each time
+// before it may come up again. A workload more than Params.Breaker of whose moves
+// are so undone, in three windows in a row, is stopped by its breaker: of it
+// nothing moves but relief, and every 30 s a probe of a hundredth of the budget,
+// which closes the breaker if it pays. A phase change forgives all this, but not
+// if another came within Params.Window before. Above Params.MaxPressure nothing
+// moves but relief.
+//
+//   - A Controller's plans depend on the calls before and on nothing else.
+//   - Its memory is bounded: 64 Ki entries and 16 Ki longer cool-downs. What has no
+//     room is counted.
+//   - Relief has the whole budget whatever else is steered.
+//
+// An Engine, and a Controller, is for one goroutine at a time.
 package policy
