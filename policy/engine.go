@@ -318,7 +318,13 @@ func (e *Engine) spend(from int) bool {
 func (e *Engine) separation(a, b *unit) float64 {
 	if !e.popped {
 		e.popped = true
-		e.pop.learn(e.units)
+		low, high := float32(math.MaxFloat32), float32(0)
+		for _, list := range e.order {
+			if len(list) > 0 {
+				low, high = min(low, list[len(list)-1].rate()), max(high, list[0].rate())
+			}
+		}
+		e.pop.learn(e.units, low, high)
 	}
 	d := e.pop.mean(a) - e.pop.mean(b)
 	return d / math.Sqrt(float64(a.logvar)+float64(b.logvar))
@@ -436,17 +442,17 @@ func (e *Engine) pass(t int, claims bool) {
 	clear(e.stopped)
 	clear(e.tries)
 	open, lowest := e.n, float32(math.MaxFloat32) // workloads that are not stopped
-	for w := range e.n {
-		if claims && !e.short[w] {
-			open--
-		}
-		lowest = min(lowest, e.own[e.mineAt(w, t)])
-	}
 	stop := func(w int, rule Rule) {
 		if e.stopped[w] == "" {
 			e.stopped[w] = rule
 			open--
 		}
+	}
+	for w := range e.n {
+		if claims && !e.short[w] {
+			stop(w, VetoShare)
+		}
+		lowest = min(lowest, e.own[e.mineAt(w, t)])
 	}
 	for {
 		it, ok := e.hottest(e.order, t+1)
@@ -456,12 +462,16 @@ func (e *Engine) pass(t int, claims bool) {
 		if rate := it.rate(); !(float64(rate) >= floor) || open == 0 && (claims || rate < lowest) {
 			return // and all that follow are colder
 		}
-		u := &e.units[it.unit]
-		if u.state&planned != 0 {
-			continue
+		w := 0
+		if e.fair {
+			// Most units of many workloads need not even be looked at.
+			w = int(e.ofUnit[it.unit])
+			if e.stopped[w] != "" && (claims || it.rate() < e.own[e.mineAt(w, t)]) {
+				continue
+			}
 		}
-		w := e.workload(u)
-		if claims && (!e.short[w] || !e.within(t, w, u.bytes())) {
+		u := &e.units[it.unit]
+		if u.state&planned != 0 || claims && !e.within(t, w, u.bytes()) {
 			continue
 		}
 		rule := e.stopped[w]

@@ -18,6 +18,9 @@ const (
 	varGroups = 8   // groups of like variance, each four times the one before
 	rounds    = 12
 	kernelEnd = 4.5 // standard deviations after which a likelihood is nothing
+	// enough is from how many units on some are left out: every second, third, …
+	// is taken, of each two times so many or more.
+	enough = 1 << 17
 )
 
 // population is what all units together say about each.
@@ -44,13 +47,10 @@ func (p *population) logOf(v float32) float64 {
 	return float64(int(b>>23)-127)*math.Ln2 + float64(p.ln[b>>15&0xff])
 }
 
-// learn finds how the rates of the units are spread.
-func (p *population) learn(units []unit) {
+// learn finds how the rates of the units are spread, which are between low and
+// high.
+func (p *population) learn(units []unit, low, high float32) {
 	p.step = 0
-	low, high := float32(math.MaxFloat32), float32(0)
-	for i := range units {
-		low, high = min(low, units[i].rate), max(high, units[i].rate)
-	}
 	if !(low < high) {
 		return
 	}
@@ -68,8 +68,9 @@ func (p *population) learn(units []unit) {
 	p.count = [varGroups][gridSize]float32{}
 	var sumVar [varGroups]float64
 	var members [varGroups]float64
-	scale := 1 / p.step
-	for i := range units {
+	scale, stride := 1/p.step, max(len(units)/enough, 1)
+	total := float32((len(units) + stride - 1) / stride)
+	for i := 0; i < len(units); i += stride {
 		u := &units[i]
 		g := p.group(u.logvar)
 		k := int((p.logOf(u.rate)-p.low)*scale + 0.5)
@@ -90,14 +91,14 @@ func (p *population) learn(units []unit) {
 			p.kernel[g][d] = float32(math.Exp(-float64(d*d) / (2 * variance)))
 		}
 		for k, n := range p.count[g] {
-			p.prior[k] += n / float32(len(units))
+			p.prior[k] += n / total
 		}
 	}
 	for range rounds {
 		p.next = [gridSize]float32{}
 		for g := range varGroups {
 			if members[g] > 0 {
-				p.round(g, float32(len(units)))
+				p.round(g, total)
 			}
 		}
 		p.prior, p.next = p.next, p.prior

@@ -24,6 +24,7 @@ type sharing struct {
 	limit []int64 // the most; noLimit without one
 	total []int64 // all that is present
 	got   []int64 // of the units
+	count []int64 // the units
 	share []int64
 	wide  []int64 // the share and a part of what no share claims
 	short []bool  // by workload: may take from others in the tier that is being planned
@@ -84,7 +85,7 @@ func (e *Engine) enrol() {
 	for w := range e.weight {
 		e.weight[w] = 1
 	}
-	for _, amounts := range []*[]int64{&e.limit, &e.total, &e.got, &e.share, &e.wide} {
+	for _, amounts := range []*[]int64{&e.limit, &e.total, &e.got, &e.count, &e.share, &e.wide} {
 		*amounts = resize(*amounts, tiers*e.n)
 		clear(*amounts)
 	}
@@ -144,6 +145,7 @@ func (e *Engine) enter(u *unit, tier, w int) {
 	}
 	if e.fair {
 		e.ofUnit = append(e.ofUnit, uint16(w))
+		e.count[e.at(tier, w)]++
 	}
 	for t := range e.slowest {
 		if u.rate >= e.floors[t] {
@@ -187,15 +189,9 @@ func (e *Engine) divide() {
 		e.split = resize(e.split, len(e.order))
 		for t, list := range e.order {
 			e.split[t] = resize(e.split[t], len(list))
-			for w := range e.n {
-				e.demand[w] = 0
-			}
-			for _, it := range list {
-				e.demand[e.ofUnit[it.unit]]++
-			}
 			rest := e.split[t]
 			for w := range e.n {
-				k := e.demand[w]
+				k := e.count[e.at(t, w)]
 				e.mine[e.mineAt(w, t)], rest = rest[:0:k], rest[k:]
 			}
 			for _, it := range list {

@@ -107,6 +107,11 @@ func (e *Engine) region(sum *Summary, proc *Process, pi, ri int32) {
 	r := &proc.Regions[ri]
 	rate, known := cleanRate(r.Rate)
 	known = known && r.Flags&Unseen == 0
+	if p := r.Placement[0]; known && r.Placement[1].Pages|r.Placement[2].Pages == 0 && r.Detail < 0 &&
+		r.Flags&(Immovable|Bound|Shared) == 0 && p.Pages > 0 && p.Pages <= PagesPerRegion {
+		e.simple(sum, proc, r, rate, pi, ri)
+		return
+	}
 	var places [len(r.Placement)]SlotPages
 	n, total := 0, 0
 	for _, p := range r.Placement {
@@ -151,14 +156,7 @@ func (e *Engine) region(sum *Summary, proc *Process, pi, ri int32) {
 	if r.Flags&Huge != 0 {
 		u.state |= hugeUnit
 	}
-	// Within the cool-down a region only goes on the way that it went, which
-	// finishes what was moved in part. (A time that is no number counts as now.)
-	var cooling uint8
-	if !(float64(r.SinceMove) >= e.cooldown(proc, r)) {
-		if cooling = upFree; r.Flags&MovedUp != 0 {
-			cooling = downFree
-		}
-	}
+	cooling := e.cools(proc, r)
 
 	if r.Detail >= 0 && int(r.Detail) < len(proc.Details) && r.Flags&Huge == 0 {
 		e.pieces(sum, &proc.Details[r.Detail], places[:n], u, flags, r, cooling)
@@ -176,6 +174,39 @@ func (e *Engine) region(sum *Summary, proc *Process, pi, ri int32) {
 			e.unit(&u, int(t), flags)
 		}
 	}
+}
+
+// simple adds what most regions are: one unit that may move.
+func (e *Engine) simple(sum *Summary, proc *Process, r *Region, rate float32, pi, ri int32) {
+	p := r.Placement[0]
+	t := e.tierOf[p.Slot]
+	if t < 0 {
+		sum.Elsewhere += uint64(p.Pages) * PageSize
+		return
+	}
+	sum.Bytes[t] += uint64(p.Pages) * PageSize
+	sum.Heat[t] += float64(rate) * float64(p.Pages)
+	u := unit{
+		rate: rate, logvar: cleanVar(r.LogVar), stable: r.Stable, proc: pi, region: ri, pages: p.Pages, piece: -1,
+		slot: p.Slot, evidence: evidence(r.Evidence), state: (upFree | downFree) &^ e.cools(proc, r),
+	}
+	if r.Flags&Huge != 0 {
+		u.state |= hugeUnit
+	}
+	e.file(&u, int(t))
+}
+
+// cools is the state that a region has not got back yet. Within the cool-down it
+// only goes on the way that it went, which finishes what was moved in part. (A
+// time that is no number counts as now.)
+func (e *Engine) cools(proc *Process, r *Region) uint8 {
+	switch {
+	case float64(r.SinceMove) >= e.cooldown(proc, r):
+		return 0
+	case r.Flags&MovedUp != 0:
+		return downFree
+	}
+	return upFree
 }
 
 // pieces adds the units of a region that is known piece by piece. A piece
@@ -226,6 +257,11 @@ func (e *Engine) unit(u *unit, tier int, flags uint8) {
 		e.fixed = append(e.fixed, fixed{rate: u.rate, proc: u.proc, pages: u.pages, tier: uint8(tier), flags: flags})
 		return
 	}
+	e.file(u, tier)
+}
+
+// file files a unit that may move.
+func (e *Engine) file(u *unit, tier int) {
 	i := uint32(len(e.units))
 	e.units = append(e.units, *u)
 	e.pages = append(e.pages, u.pages)
