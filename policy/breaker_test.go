@@ -124,3 +124,45 @@ func TestBreakerHoldsOne(t *testing.T) {
 		t.Errorf("breakers %+v", b)
 	}
 }
+
+// An open breaker lets a probe through, which is told by its entry in the ledger,
+// and closes when it has paid.
+func TestProbePays(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		rate float32 // once it has moved
+		want BreakerState
+	}{{"it pays", 10, Closed}, {"it does not", 0.01, Open}} {
+		t.Run(test.name, func(t *testing.T) {
+			var c Controller
+			p := params()
+			p.Budget = 100 * RegionSize
+			s := never(tiers(9, 9))
+			for range 9 {
+				s.with(1, 10)
+			}
+			s.Seconds = 1
+			c.processes(s)
+			c.workloads[0].set(Open, 0)
+			c.workloads[0].probeAt = 0
+			plan := c.Decide(s, p)
+			if len(plan.Moves) != 1 {
+				t.Fatalf("%d moves, want one of nine", len(plan.Moves))
+			}
+			carry(&c, s, plan)
+			plan.Moves[0].region(s).Rate = test.rate
+			for range 40 {
+				s.Seconds++
+				if plan = c.Decide(s, p); len(plan.Moves) > 0 {
+					break
+				}
+			}
+			if got := plan.Thrash.Breakers[0].State; got != test.want {
+				t.Errorf("%s, want %s", got, test.want)
+			}
+			if open := len(plan.Moves) == 1; open != (test.want == Open) {
+				t.Errorf("then %d moves", len(plan.Moves))
+			}
+		})
+	}
+}
