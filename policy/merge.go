@@ -32,6 +32,9 @@ func (e *Engine) merge() []Move {
 		e.open = append(e.open, group{step: st, from: u.slot, mask: u.mask(), pages: int(u.pages)})
 		left++
 		b := len(e.open) - 1
+		if u.piece < 0 {
+			continue // it is a move as it is
+		}
 		for a := b - 1; a >= 0 && a >= b-mergeWindow; a-- {
 			if !e.open[a].gone && e.joins(&e.open[a], &e.open[b]) {
 				if e.join(a, b) {
