@@ -91,9 +91,9 @@ const (
 	// doubtRung is the rung of doubtful regions: how hot they are matters, not
 	// whether they are above the boundary.
 	doubtRung = 2
-	// neighbours is how many regions to each side of one that has become hot are
-	// looked at next, for as long as it is new.
-	neighbours, newSeconds = 4, 1.0
+	// growRegions is how many regions ahead of one that has become hot are looked at
+	// next, for as long as it is new.
+	growRegions, growSeconds = 12, 1.0
 	// maxDoubtful bounds the regions that wait for another sample.
 	maxDoubtful = 1024
 	// maxSearched leaves most of it to doubt.
@@ -1056,8 +1056,8 @@ func (t *Tracker) take(p *process, r *region, b *pagetable.Block, s sample, now 
 		if seen > 0 && (v != same || r.probable(s.boundary)) {
 			t.doubt(p, r, now+evidenceSeconds)
 		}
-		if r.evidence&1 != 0 && (v == doubtful || r.changed.since(s.now) < newSeconds) {
-			t.neighbours(p, r, now)
+		if r.evidence&1 != 0 && (v == doubtful || r.changed.since(s.now) < growSeconds) {
+			t.grow(p, r, s.boundary, now)
 		}
 	} else {
 		d := &p.details[r.detail]
@@ -1071,16 +1071,23 @@ func (t *Tracker) take(p *process, r *region, b *pagetable.Block, s sample, now 
 	}
 }
 
-// neighbours doubts the regions beside one that has become hot: what a process
-// goes on to use mostly lies beside what it has come from.
-func (t *Tracker) neighbours(p *process, r *region, now float64) {
+// grow doubts the regions that come next where a stretch of hot memory grows: r has
+// become hot beside one that is.
+func (t *Tracker) grow(p *process, r *region, boundary, now float64) {
 	i, found := slices.BinarySearchFunc(p.regions, r.block, byBlock)
 	if !found {
 		return
 	}
-	for j := max(i-neighbours, 0); j <= min(i+neighbours, len(p.regions)-1); j++ {
-		if n := &p.regions[j]; n.sampleable() && n.seen.since(ticks(now)) > evidenceSeconds/2 {
-			t.doubt(p, n, now)
+	for _, ahead := range [...]int{1, -1} {
+		behind := i - ahead
+		if behind < 0 || behind >= len(p.regions) || p.regions[behind].block != r.block-uint32(ahead) ||
+			!probablyAbove(p.regions[behind].est.rate(), boundary, p.regions[behind].est.vari) {
+			continue
+		}
+		for j, n := i+ahead, 0; n < growRegions && j >= 0 && j < len(p.regions); j, n = j+ahead, n+1 {
+			if next := &p.regions[j]; next.sampleable() && next.seen.since(ticks(now)) > evidenceSeconds/2 {
+				t.doubt(p, next, now)
+			}
 		}
 	}
 }
