@@ -222,6 +222,48 @@ func TestShares(t *testing.T) {
 	}
 }
 
+// Shares hold in every tier but the slowest, and each region gets to its place
+// in one move.
+func TestSharesOfThreeTiers(t *testing.T) {
+	tests := []struct {
+		name  string
+		s     *Snapshot
+		want  [][3]int
+		moves int
+	}{
+		{
+			name:  "both want all",
+			s:     tiers(0, 0, 999).of("a").lay(2, 100, 10).of("b").lay(0, 40, 100).lay(1, 60, 100).lay(2, 100, 100),
+			want:  [][3]int{{20, 30, 50}, {20, 30, 150}},
+			moves: 2 * 50,
+		},
+		{
+			name:  "what one does not want in the middle is the other's",
+			s:     tiers(0, 0, 999).of("a").lay(2, 30, 10).of("b").lay(0, 40, 100).lay(1, 60, 100).lay(2, 100, 100),
+			want:  [][3]int{{20, 10, 0}, {20, 50, 130}},
+			moves: 2 * 30,
+		},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			if n := rest(t, test.s, params()); n != test.moves {
+				t.Errorf("%d moves, want %d", n, test.moves)
+			}
+			var got [][3]int
+			for _, p := range test.s.Processes {
+				var n [3]int
+				for _, r := range p.Regions {
+					n[r.Placement[0].Slot]++
+				}
+				got = append(got, n)
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("regions by tier (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
 func TestShareReasons(t *testing.T) {
 	s := tiers(0, 99).of("a").lay(1, 3, 10).of("b").lay(0, 6, 100).lay(1, 6, 100)
 	plan := new(Engine).Decide(s, params())
