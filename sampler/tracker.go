@@ -1072,16 +1072,17 @@ func (t *Tracker) take(p *process, r *region, b *pagetable.Block, s sample, now 
 }
 
 // grow doubts the regions that come next where a stretch of hot memory grows: r has
-// become hot beside one that is.
+// become hot beside two that are.
 func (t *Tracker) grow(p *process, r *region, boundary, now float64) {
 	i, found := slices.BinarySearchFunc(p.regions, r.block, byBlock)
 	if !found {
 		return
 	}
+	hot := func(j int, block uint32) bool {
+		return j >= 0 && j < len(p.regions) && p.regions[j].block == block && probablyAbove(p.regions[j].est.rate(), boundary, p.regions[j].est.vari)
+	}
 	for _, ahead := range [...]int{1, -1} {
-		behind := i - ahead
-		if behind < 0 || behind >= len(p.regions) || p.regions[behind].block != r.block-uint32(ahead) ||
-			!probablyAbove(p.regions[behind].est.rate(), boundary, p.regions[behind].est.vari) {
+		if !hot(i-ahead, r.block-uint32(ahead)) || !hot(i-2*ahead, r.block-uint32(2*ahead)) {
 			continue
 		}
 		for j, n := i+ahead, 0; n < growRegions && j >= 0 && j < len(p.regions); j, n = j+ahead, n+1 {

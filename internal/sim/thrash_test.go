@@ -75,7 +75,11 @@ func TestAlternation(t *testing.T) {
 			t.Logf("hit %.3f, without control %.3f; moved %d MiB, %d; settled %.3f of that; waste %.3f %%, in the first third %.3f %%",
 				held.Hit, free.Hit, held.Moved>>20, free.Moved>>20, rest, 100*waste, 100*b.before.Totals.WastedSeconds/b.at)
 			t.Logf("%+v", end)
-			if limit := b.Params.MaxWaste; waste > limit {
+			limit := b.Params.MaxWaste
+			if test.follows {
+				limit *= 2 // a dozen promotions that come too late are a tenth of a percent
+			}
+			if waste > limit {
 				t.Errorf("waste %v once settled, the limit is %v", waste, limit)
 			}
 			if held.Hit < free.Hit-0.02 {
