@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"github.com/tierd/tierd/internal/record"
 	"github.com/tierd/tierd/policy"
 	"github.com/tierd/tierd/sampler"
 )
@@ -19,6 +20,8 @@ type Tierd struct {
 	// Uncontrolled leaves out the ledger and all that is steered by it, to tell what
 	// it costs.
 	Uncontrolled bool
+	// Recorder, if set, writes down what goes in and out of the policy.
+	Recorder *record.Recorder
 	// Plan is the last one.
 	Plan *policy.Plan
 
@@ -59,10 +62,14 @@ func (t *Tierd) Step(h *Host) (next float64) {
 		m := &t.queue[0]
 		pages := h.Move(m.Process, m.Addr, m.Pieces&t.tracker.Movable(m.ID, m.Addr), m.From, m.To)
 		t.tracker.Moved(m.ID, m.Addr, m.Pieces, m.From, m.To, pages, m.Kind == policy.Promotion)
-		t.control.Done([]policy.Done{{
+		done := []policy.Done{{
 			ID: m.ID, Addr: m.Addr, Pieces: m.Pieces, From: m.From, To: m.To, Kind: m.Kind,
 			Pages: pages, Seconds: float64(pages) * h.Machine.MoveCost,
-		}})
+		}}
+		t.control.Done(done)
+		if t.Recorder != nil {
+			t.Recorder.Done(done)
+		}
 	}
 	return c.seconds
 }
@@ -86,9 +93,12 @@ func (t *Tierd) decide(h *Host) {
 		Seconds: h.Clock.seconds, Tiers: h.Machine.Tiers, Nodes: h.Nodes, MoveCost: h.Machine.MoveCost, Processes: procs,
 		SincePhase: t.tracker.SincePhase(),
 	}
-	if t.Uncontrolled {
+	switch {
+	case t.Uncontrolled:
 		t.Plan = t.engine.Decide(snap, p)
-	} else {
+	case t.Recorder != nil:
+		t.Plan = t.Recorder.Decide(&t.control, snap, p)
+	default:
 		t.Plan = t.control.Decide(snap, p)
 	}
 	t.tracker.Steer(procs, t.Plan)

@@ -1,0 +1,164 @@
+package record
+
+import (
+	"math"
+
+	"github.com/tierd/tierd/policy"
+)
+
+// Version is that of the format. A reader refuses what is newer.
+const Version = 1
+
+const (
+	magic    = "tierdrec"
+	preamble = len(magic) + 4
+	// blockHead is a kind, a length and a checksum.
+	blockHead = 1 + 4 + 4
+
+	kindHeader = 'H'
+	kindFrames = 'F'
+)
+
+// Bounds of what a reader takes.
+const (
+	// maxBlock bounds a block in the file, maxRaw each of its streams when unpacked.
+	maxBlock = 64 << 20
+	maxRaw   = 64 << 20
+	// maxRegions and maxDetails bound a snapshot, for all processes together.
+	maxRegions   = 1 << 22
+	maxDetails   = 1 << 18
+	maxProcesses = 1 << 16
+	maxText      = 4 << 10
+)
+
+// Header tells where a recording comes from.
+type Header struct {
+	// Version is that of the tierd that wrote it.
+	Version string `json:"version"`
+	// Tiers and Nodes are the machine's, at the begin of the recording.
+	Tiers []policy.Tier `json:"tiers"`
+	Nodes []policy.Node `json:"nodes"`
+}
+
+// Frame is what went into one plan, and a hash of what came out.
+type Frame struct {
+	// Number counts the plans from the start of the daemon; numbers that are
+	// missing were left out.
+	Number uint64
+	// State is that of the controller when the plan was made, Done told already;
+	// nil where it follows from the frame before.
+	State []byte
+	// Done is what became of the moves of plans before, since the last frame.
+	Done     []policy.Done
+	Snapshot *policy.Snapshot
+	Params   policy.Params
+	PlanHash uint32
+}
+
+// The streams of a block of frames. Like stands beside like, which packs better.
+const (
+	streamMisc = iota
+	streamGap
+	streamMask
+	streamRate
+	streamVar
+	streamEvidence
+	streamRegion
+	streamDetail
+	streams
+)
+
+// Bits of a mask: what has changed of a region. A mask of zero is the removal of
+// the next one.
+const (
+	hasRate = 1 << iota
+	hasVar
+	hasStable
+	hasMove
+	hasPlacement
+	hasEvidence
+	hasFlags
+	isNew
+)
+
+// The same of a piece.
+const (
+	pieceRate = 1 << iota
+	pieceVar
+	piecePages
+	pieceSlot
+	pieceEvidence
+)
+
+// ticksPerSecond is the resolution of a region's times in the sampler.
+const ticksPerSecond = 64
+
+// age is a time span that grows with the clock: it began at tick at, or is
+// none.
+type age struct {
+	at   int64
+	runs bool
+	bits uint32 // where it does not run
+}
+
+// value is the age at a tick, in seconds.
+func (a age) value(now int64) float32 {
+	if !a.runs {
+		return math.Float32frombits(a.bits)
+	}
+	return float32(float64(now-a.at) / ticksPerSecond)
+}
+
+// ageOf is the age that has a value now.
+func ageOf(v float32, now int64) age {
+	if t := float64(v) * ticksPerSecond; math.Abs(t) < 1<<40 {
+		a := age{at: now - int64(t), runs: true}
+		if same32(a.value(now), v) {
+			return a
+		}
+	}
+	return age{bits: math.Float32bits(v)}
+}
+
+func same32(a, b float32) bool { return math.Float32bits(a) == math.Float32bits(b) }
+func same64(a, b float64) bool { return math.Float64bits(a) == math.Float64bits(b) }
+
+// memory is a region as the frame before has it.
+type memory struct {
+	policy.Region
+	stable, moved age
+}
+
+// past is what frames are differences to.
+type past struct {
+	number    uint64
+	seconds   float64
+	tick      int64
+	tiers     []policy.Tier
+	nodes     []policy.Node
+	workloads []policy.Workload
+	moveCost  float64
+	phase     float64
+	pressure  float64
+	params    policy.Params
+	procs     []*process
+}
+
+type process struct {
+	id       policy.ProcessID
+	used     bool // by the frame at hand
+	workload string
+	enforce  bool
+	pressure float64
+	regions  []memory
+	spare    []memory
+	details  []policy.Detail
+}
+
+// tickOf is the tick of a time in seconds.
+func tickOf(seconds float64) int64 {
+	if !(math.Abs(seconds) < 1<<40) {
+		return 0
+	}
+	return int64(math.Floor(seconds * ticksPerSecond))
+}
