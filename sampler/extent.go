@@ -61,8 +61,8 @@ func (e *extent) joins(r *policy.Region) {
 	}
 	own := float64(r.Rate)
 	sum := own + rate
-	r.LogVar = float32((own*own*float64(r.LogVar) + variance) / (sum * sum))
-	r.Rate = float32(sum)
+	r.LogVar = driftSteps(float32((own*own*float64(r.LogVar)+variance)/(sum*sum)), 0)
+	r.Rate = coarse(float32(sum), rateBits)
 	if rate > own {
 		r.Evidence |= 1<<enoughEvidence - 1 // many regions have told
 	}

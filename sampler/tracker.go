@@ -1241,7 +1241,7 @@ func (t *Tracker) Snapshot() []policy.Process {
 				extents = extents[1:]
 			}
 			q := policy.Region{
-				Addr: r.addr(), Rate: float32(r.est.rate()), LogVar: r.est.vari + float32(drift*r.seen.since(now)),
+				Addr: r.addr(), Rate: coarse(float32(r.est.rate()), rateBits), LogVar: driftSteps(r.est.vari, uint32(now-r.seen)),
 				Stable: float32(r.changed.since(now)), SinceMove: float32(math.Inf(1)),
 				Placement: r.placed, Evidence: r.evidence, Flags: r.flags &^ (inFlight | doubted), Detail: r.detail,
 			}

@@ -294,7 +294,8 @@ func (d *Decoder) processes(tick int64) error {
 		p.Regions = slices.Grow(p.Regions[:0], len(q.regions))
 		for k := range q.regions {
 			m := &q.regions[k]
-			m.Stable, m.SinceMove = m.stable.value(tick), m.moved.value(tick)
+			m.Stable, m.SinceMove = m.stable.value(tick, ticksPerSecond), m.moved.value(tick, ticksPerSecond)
+			m.LogVar = m.vari.value(tick, varianceTicks)
 			p.Regions = append(p.Regions, m.Region)
 		}
 		if err := d.detailsOf(q, misc.u(), misc.u()); err != nil {
@@ -354,7 +355,7 @@ func (d *Decoder) region(m *memory, mask byte, tick int64) {
 		m.Rate = d.in[streamRate].f32(m.Rate)
 	}
 	if mask&hasVar != 0 {
-		m.LogVar = d.in[streamVar].f32(m.LogVar)
+		m.vari = d.in[streamVar].age(tick)
 	}
 	if mask&hasStable != 0 {
 		m.stable = c.age(tick)

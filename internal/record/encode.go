@@ -84,12 +84,12 @@ func (e *Encoder) f32(stream int, v, before float32) {
 	e.u(stream, zigzag(int64(int32(d)))<<1|1)
 }
 
-func (e *Encoder) age(a age, now int64) {
+func (e *Encoder) age(stream int, a age, now int64) {
 	if a.runs {
-		e.u(streamRegion, zigzag(now-a.at)<<1)
+		e.u(stream, zigzag(now-a.at)<<1)
 		return
 	}
-	e.u(streamRegion, uint64(a.bits)<<1|1)
+	e.u(stream, uint64(a.bits)<<1|1)
 }
 
 func zigzag(v int64) uint64   { return uint64(v)<<1 ^ uint64(v>>63) }
@@ -227,7 +227,7 @@ func (e *Encoder) clock(s *policy.Snapshot) int64 {
 		p, q := &s.Processes[i], e.last.procs[i]
 		for j := range min(len(p.Regions), len(q.regions), 64) {
 			r, m := &p.Regions[j], &q.regions[j]
-			if a := ageOf(r.Stable, 0); a.runs && m.stable.runs && r.Addr == m.Addr {
+			if a := ageOf(r.Stable, 0, ticksPerSecond); a.runs && m.stable.runs && r.Addr == m.Addr {
 				at := m.stable.at - a.at
 				if e.votes[at]++; e.votes[at] > best {
 					best, tick = e.votes[at], at
@@ -386,13 +386,13 @@ func (m *memory) changes(r *policy.Region, tick int64) (mask byte) {
 	if !same32(m.Rate, r.Rate) {
 		mask |= hasRate
 	}
-	if !same32(m.LogVar, r.LogVar) {
+	if !same32(m.vari.value(tick, varianceTicks), r.LogVar) {
 		mask |= hasVar
 	}
-	if !same32(m.stable.value(tick), r.Stable) {
+	if !same32(m.stable.value(tick, ticksPerSecond), r.Stable) {
 		mask |= hasStable
 	}
-	if m.MovedPieces != r.MovedPieces || m.PiecesUp != r.PiecesUp || !same32(m.moved.value(tick), r.SinceMove) {
+	if m.MovedPieces != r.MovedPieces || m.PiecesUp != r.PiecesUp || !same32(m.moved.value(tick, ticksPerSecond), r.SinceMove) {
 		mask |= hasMove
 	}
 	if m.Placement != r.Placement {
@@ -413,15 +413,16 @@ func (e *Encoder) region(m *memory, r *policy.Region, mask byte, tick int64) {
 		e.f32(streamRate, r.Rate, m.Rate)
 	}
 	if mask&hasVar != 0 {
-		e.f32(streamVar, r.LogVar, m.LogVar)
+		m.vari = ageOf(r.LogVar, tick, varianceTicks)
+		e.age(streamVar, m.vari, tick)
 	}
 	if mask&hasStable != 0 {
-		m.stable = ageOf(r.Stable, tick)
-		e.age(m.stable, tick)
+		m.stable = ageOf(r.Stable, tick, ticksPerSecond)
+		e.age(streamRegion, m.stable, tick)
 	}
 	if mask&hasMove != 0 {
-		m.moved = ageOf(r.SinceMove, tick)
-		e.age(m.moved, tick)
+		m.moved = ageOf(r.SinceMove, tick, ticksPerSecond)
+		e.age(streamRegion, m.moved, tick)
 		e.u(streamRegion, uint64(r.MovedPieces))
 		e.u(streamRegion, uint64(r.PiecesUp))
 	}

@@ -93,27 +93,31 @@ const (
 // ticksPerSecond is the resolution of a region's times in the sampler.
 const ticksPerSecond = 64
 
-// age is a time span that grows with the clock: it began at tick at, or is
-// none.
+// varianceTicks is in how many ticks the variance of ln(rate) grows by one: the
+// sampler counts it in steps of a tick.
+const varianceTicks = 12800
+
+// age is a value that grows with the clock, by one in so many ticks: it was zero
+// at tick at. Other values do not run.
 type age struct {
 	at   int64
 	runs bool
 	bits uint32 // where it does not run
 }
 
-// value is the age at a tick, in seconds.
-func (a age) value(now int64) float32 {
+// value is the age at a tick.
+func (a age) value(now int64, perOne float64) float32 {
 	if !a.runs {
 		return math.Float32frombits(a.bits)
 	}
-	return float32(float64(now-a.at) / ticksPerSecond)
+	return float32(float64(now-a.at) / perOne)
 }
 
 // ageOf is the age that has a value now.
-func ageOf(v float32, now int64) age {
-	if t := float64(v) * ticksPerSecond; math.Abs(t) < 1<<40 {
+func ageOf(v float32, now int64, perOne float64) age {
+	if t := math.Round(float64(v) * perOne); math.Abs(t) < 1<<40 {
 		a := age{at: now - int64(t), runs: true}
-		if same32(a.value(now), v) {
+		if same32(a.value(now, perOne), v) {
 			return a
 		}
 	}
@@ -126,7 +130,7 @@ func same64(a, b float64) bool { return math.Float64bits(a) == math.Float64bits(
 // memory is a region as the frame before has it.
 type memory struct {
 	policy.Region
-	stable, moved age
+	stable, moved, vari age
 }
 
 // past is what frames are differences to.
