@@ -6,6 +6,7 @@ usage: tierd COMMAND [flags]
 
   run         run the daemon; it observes until its configuration says enforce
   status      show what the running daemon sees and does
+  replay      make the plans of a recording again, and compare them
   topo        draw this machine's memory: tiers, nodes, GPUs
   doctor      find out what works on this machine, and what to do about the rest
   check       find all problems of a configuration file
@@ -59,6 +60,17 @@ usage: tierd status [--socket PATH] [-o text|json]
       --socket PATH   control socket (default: that of /etc/tierd/tierd.toml,
                       else /run/tierd/tierd.sock)
   -o, --output FORMAT text or json
+`
+
+const helpReplay = `Make the plans of a recording again, and compare them with those that were recorded.
+
+usage: tierd replay FILE [-o text|json]
+
+  -o, --output FORMAT text or json
+
+It needs neither the daemon nor the machine that the recording comes from. Of a recording that
+breaks off, what is whole is replayed, with a warning.
+Exit code 1 if a plan is not as it was recorded.
 `
 
 const helpCheck = `Find all problems of a configuration file at once.
