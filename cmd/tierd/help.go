@@ -6,6 +6,7 @@ usage: tierd COMMAND [flags]
 
   run         run the daemon; it observes until its configuration says enforce
   status      show what the running daemon sees and does
+  record      write to a file what the running daemon sees
   replay      make the plans of a recording again, and compare them
   topo        draw this machine's memory: tiers, nodes, GPUs
   doctor      find out what works on this machine, and what to do about the rest
@@ -60,6 +61,20 @@ usage: tierd status [--socket PATH] [-o text|json]
       --socket PATH   control socket (default: that of /etc/tierd/tierd.toml,
                       else /run/tierd/tierd.sock)
   -o, --output FORMAT text or json
+`
+
+const helpRecord = `Write to a file what the running daemon's policy sees, for tierd replay.
+
+usage: tierd record -o FILE [--for DURATION] [--socket PATH]
+
+  -o, --output FILE   where to write; what is there is replaced
+      --for DURATION  for how long, such as 90s or 1h (default: until SIGINT or SIGTERM)
+      --socket PATH   control socket (default: that of /etc/tierd/tierd.toml,
+                      else /run/tierd/tierd.sock)
+
+A recording has the addresses and the use of the memory of the processes that tierd watches,
+their numbers and their workloads' names; nothing of what is in memory, no command lines, no
+name of the host. It takes up to 1 MiB per hour and GiB of memory that is watched.
 `
 
 const helpReplay = `Make the plans of a recording again, and compare them with those that were recorded.

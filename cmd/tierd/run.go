@@ -22,6 +22,7 @@ import (
 	"github.com/tierd/tierd/internal/daemon"
 	"github.com/tierd/tierd/internal/hostfs"
 	"github.com/tierd/tierd/internal/metrics"
+	"github.com/tierd/tierd/internal/record"
 	"github.com/tierd/tierd/internal/status"
 	"github.com/tierd/tierd/topology"
 )
@@ -58,6 +59,7 @@ type service struct {
 	log   *slog.Logger
 	host  *hostfs.FS
 	board status.Board
+	tap   record.Tap
 	start *config.Config // what the sockets and tiers were made from
 	state status.Config
 }
@@ -114,6 +116,7 @@ func (s *service) run(ctx context.Context) error {
 	s.log.Info("starting", "version", b.Version, "config", path, "config_hash", cfg.Hash(), "mode", cfg.Mode.String(),
 		"nodes", len(machine.Nodes), "tiers", tierNames(machine), "socket", cfg.Control.Socket.String(), "metrics", addresses(listeners))
 
+	s.tap.Version = b.Version
 	l := s.startLoop(cfg, machine, b.Version, m)
 
 	ctx, cancel := context.WithCancel(ctx)
@@ -123,7 +126,9 @@ func (s *service) run(ctx context.Context) error {
 		defer cancel()
 		return l.Run(ctx)
 	})
-	g.Go(func() error { return control.NewServer(&s.board).Serve(ctx, socket) })
+	server := control.NewServer(&s.board)
+	server.Recordings = &s.tap
+	g.Go(func() error { return server.Serve(ctx, socket) })
 	g.Go(func() error { return metrics.Serve(ctx, listeners, metrics.Handler(m.Registry(), s.log)) })
 	g.Go(func() error {
 		for {
@@ -156,7 +161,7 @@ func (s *service) startLoop(cfg *config.Config, machine *topology.Machine, versi
 	return daemon.New(daemon.Options{
 		Host: s.host, Machine: machine, Config: cfg, Board: &s.board, Log: s.log, Version: version, DryRun: s.o.dryRun,
 		Ready:        func() { s.notify(sd.SdNotifyReady) },
-		ObserveEpoch: m.ObserveEpoch,
+		ObserveEpoch: m.ObserveEpoch, Tap: &s.tap,
 	})
 }
 

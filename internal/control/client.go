@@ -61,6 +61,38 @@ func (c *Client) Status(ctx context.Context) (*status.Status, error) {
 	return s, nil
 }
 
+// Record asks for a recording, which goes on until ctx ends or the daemon does. The
+// errors are those of Status. Close the answer.
+func (c *Client) Record(ctx context.Context) (io.ReadCloser, error) {
+	body, err := c.record(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", c.path, err)
+	}
+	return body, nil
+}
+
+func (c *Client) record(ctx context.Context) (io.ReadCloser, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://tierd/v1/record", nil)
+	if err != nil {
+		return nil, err
+	}
+	patient := c.http
+	patient.Timeout = 0
+	resp, err := patient.Do(req)
+	if err != nil {
+		return nil, explain(err)
+	}
+	if resp.StatusCode == http.StatusOK {
+		return resp.Body, nil
+	}
+	defer resp.Body.Close()
+	var f Failure
+	if json.NewDecoder(io.LimitReader(resp.Body, maxBody)).Decode(&f) != nil || f.Error == "" {
+		f.Error = resp.Status
+	}
+	return nil, errors.New(f.Error)
+}
+
 func (c *Client) get(ctx context.Context, path string, into any) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://tierd"+path, nil)
 	if err != nil {

@@ -14,11 +14,26 @@ import (
 	"github.com/tierd/tierd/internal/status"
 )
 
+// writeTimeout is how long a client may take to read an answer, or a piece of one
+// that goes on.
+const writeTimeout = 5 * time.Second
+
 // maxBody bounds what a request may carry; no request needs any.
 const maxBody = 64 << 10
 
+// Recordings are what a client can listen to.
+type Recordings interface {
+	// Stream hands a recording to write until ctx ends or write fails.
+	Stream(ctx context.Context, write func([]byte) error) error
+}
+
 // Server answers on the control socket.
-type Server struct{ board *status.Board }
+type Server struct {
+	// Recordings, if set, are served at /v1/record.
+	Recordings Recordings
+
+	board *status.Board
+}
 
 // NewServer returns a server of what is shown on the board.
 func NewServer(board *status.Board) *Server { return &Server{board: board} }
@@ -46,10 +61,41 @@ func (s *Server) Handler() http.Handler {
 		}
 		answer(w, http.StatusOK, st)
 	})
+	if s.Recordings != nil {
+		mux.HandleFunc("/v1/record", s.record)
+	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
-		answer(w, http.StatusNotFound, Failure{Error: "no such resource", Hint: "this version has /v1/status"})
+		answer(w, http.StatusNotFound, Failure{Error: "no such resource", Hint: "this version has /v1/status and /v1/record"})
 	})
 	return http.MaxBytesHandler(mux, maxBody)
+}
+
+// record writes a recording for as long as the client listens.
+func (s *Server) record(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet {
+		w.Header().Set("Allow", "GET")
+		answer(w, http.StatusMethodNotAllowed, Failure{Error: "recordings can only be read"})
+		return
+	}
+	out := http.NewResponseController(w)
+	_ = out.SetReadDeadline(time.Time{}) // it takes as long as it takes
+	begun := false
+	err := s.Recordings.Stream(r.Context(), func(b []byte) error {
+		if !begun {
+			w.Header().Set("Content-Type", "application/octet-stream")
+		}
+		begun = true
+		if err := out.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+			return err
+		}
+		if _, err := w.Write(b); err != nil {
+			return err
+		}
+		return out.Flush()
+	})
+	if err != nil && !begun {
+		answer(w, http.StatusServiceUnavailable, Failure{Error: err.Error()})
+	}
 }
 
 func answer(w http.ResponseWriter, code int, v any) {
@@ -69,7 +115,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		Handler:           s.Handler(),
 		ReadHeaderTimeout: 2 * time.Second,
 		ReadTimeout:       5 * time.Second,
-		WriteTimeout:      5 * time.Second,
+		WriteTimeout:      writeTimeout,
 		IdleTimeout:       10 * time.Second,
 		MaxHeaderBytes:    8 << 10,
 		ErrorLog:          log.New(io.Discard, "", 0), // a client's garbage is no news

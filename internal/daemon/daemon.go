@@ -11,6 +11,7 @@ import (
 	"github.com/tierd/tierd/config"
 	"github.com/tierd/tierd/internal/hostfs"
 	"github.com/tierd/tierd/internal/process"
+	"github.com/tierd/tierd/internal/record"
 	"github.com/tierd/tierd/internal/status"
 	"github.com/tierd/tierd/migrate"
 	"github.com/tierd/tierd/policy"
@@ -48,6 +49,9 @@ type Options struct {
 	Ready func()
 	// ObserveEpoch, if set, is told how long each epoch took.
 	ObserveEpoch func(seconds float64)
+
+	// Tap, if set, lets others record what the policy sees.
+	Tap *record.Tap
 
 	// Source, Open and Pager replace the real kernel in tests.
 	Source Source
@@ -113,6 +117,9 @@ func New(o Options) *Daemon {
 		drops: map[status.Drop]uint64{}, started: time.Now(),
 	}
 	d.clock.start = d.started
+	if d.o.Tap == nil {
+		d.o.Tap = new(record.Tap)
+	}
 	return d
 }
 

@@ -65,7 +65,7 @@ func (d *Daemon) decide() {
 	s.SincePhase = d.tracker.SincePhase()
 	d.markRefused(s.Processes)
 	d.setPressures(s)
-	d.plan = d.control.Decide(s, d.params(s.MoveCost))
+	d.plan = d.o.Tap.Decide(&d.control, s, d.params(s.MoveCost))
 	d.tracker.Steer(s.Processes, d.plan)
 	d.planOf = d.planOf[:0]
 	for i := range s.Processes {
@@ -202,7 +202,7 @@ func (d *Daemon) book(run []policy.Move, outcomes []migrate.Outcome, seconds flo
 			})
 		}
 	}
-	d.control.Done(d.done)
+	d.o.Tap.Done(&d.control, d.done)
 }
 
 func (d *Daemon) count(m *member, v *policy.Move, o *migrate.Outcome) {

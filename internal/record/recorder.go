@@ -43,25 +43,27 @@ type Recorder struct {
 	// All leaves out nothing, however large that gets.
 	All bool
 
-	sink     Sink
-	encoder  *Encoder
-	done     []policy.Done
-	number   uint64
-	missed   bool // frames since the last one that was written
-	blockAt  float64
-	keyAt    float64
-	last     float64
-	credit   float64
-	ratio    float64 // packed by raw
-	lastCost float64 // of the last frame, in bytes
-	begun    bool
-	stats    Stats
-	err      error
+	sink Sink
+	// blockSeconds bounds how long frames wait for their block to be written.
+	blockSeconds float64
+	encoder      *Encoder
+	done         []policy.Done
+	number       uint64
+	missed       bool // frames since the last one that was written
+	blockAt      float64
+	keyAt        float64
+	last         float64
+	credit       float64
+	ratio        float64 // packed by raw
+	lastCost     float64 // of the last frame, in bytes
+	begun        bool
+	stats        Stats
+	err          error
 }
 
 // NewRecorder makes a recorder, which begins with a key frame.
 func NewRecorder(to Sink) *Recorder {
-	return &Recorder{sink: to, encoder: NewEncoder(), ratio: guess}
+	return &Recorder{sink: to, encoder: NewEncoder(), ratio: guess, blockSeconds: blockSeconds}
 }
 
 // Stats are what has become of the frames so far.
@@ -139,7 +141,7 @@ func (r *Recorder) after(n pending, plan *policy.Plan) {
 	}
 	r.done, r.missed = r.done[:0], false
 	r.stats.Frames++
-	if r.encoder.Raw() >= blockRaw || !(math.Abs(s.Seconds-r.blockAt) < blockSeconds) {
+	if r.encoder.Raw() >= blockRaw || !(math.Abs(s.Seconds-r.blockAt) < r.blockSeconds) {
 		r.flush(s.Seconds)
 	}
 }

@@ -1,0 +1,83 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"github.com/tierd/tierd/internal/control"
+)
+
+func (a *app) record() *cobra.Command {
+	cmd := command("record", "Write to a file what the running daemon sees", helpRecord, cobra.NoArgs, nil)
+	var file, socket string
+	var length time.Duration
+	cmd.Flags().StringVarP(&file, "output", "o", "", "")
+	cmd.Flags().DurationVar(&length, "for", 0, "")
+	cmd.Flags().StringVar(&socket, "socket", "", "")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		switch {
+		case file == "":
+			return &failure{err: errors.New("no file to write to"), hint: "tierd record -o FILE", code: exitUsage}
+		case length < 0 || length == 0 && cmd.Flags().Changed("for"):
+			return &failure{err: errors.New("--for must be longer than nothing"), code: exitUsage}
+		}
+		if socket == "" {
+			socket = defaultSocket()
+		}
+		ctx, stop := signal.NotifyContext(cmd.Context(), unix.SIGINT, unix.SIGTERM)
+		defer stop()
+		if length > 0 {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, length)
+			defer cancel()
+		}
+		n, err := recordTo(ctx, socket, file)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(a.stderr, "recorded %s to %s\n", bytesText(uint64(n)), printable(file))
+		return nil
+	}
+	return cmd
+}
+
+// recordTo writes a recording until ctx ends, and returns how many bytes it has.
+// The file is made only when the daemon has answered.
+func recordTo(ctx context.Context, socket, file string) (n int64, err error) {
+	c := control.NewClient(socket)
+	defer c.Close()
+	from, err := c.Record(ctx)
+	if err != nil {
+		if ctx.Err() != nil {
+			return 0, errors.New("nothing was recorded: the daemon made no plan in that time")
+		}
+		return 0, unreachable(err)
+	}
+	defer from.Close()
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return 0, err
+	}
+	n, err = io.Copy(f, from)
+	stopped := ctx.Err() != nil
+	if closed := f.Close(); closed != nil {
+		return n, closed
+	}
+	var disk *os.PathError
+	switch {
+	case errors.As(err, &disk):
+		return n, err
+	case !stopped:
+		return n, &failure{err: fmt.Errorf("the daemon stopped after %s", bytesText(uint64(n))), code: exitUnreachable,
+			hint: "what is in the file can be replayed"}
+	}
+	return n, nil
+}
