@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -16,6 +17,8 @@ type Contender struct {
 	New func(Future) Placer
 	// Baseline is false for tierd.
 	Baseline bool
+	// Rate is the most bytes per second that it may move; 0: that of the comparison.
+	Rate float64
 }
 
 // Future is what a contender that cheats may know.
@@ -38,17 +41,17 @@ const (
 // Baselines are what tierd is compared with; None and Oracle come first.
 func Baselines() []Contender {
 	return []Contender{
-		{None, func(Future) Placer { return nothing{} }, true},
-		{Oracle, func(f Future) Placer {
+		{Name: None, New: func(Future) Placer { return nothing{} }, Baseline: true},
+		{Name: Oracle, New: func(f Future) Placer {
 			if f.Steps {
 				return &oracle{totals: f.Totals}
 			}
 			return &oracle{}
-		}, true},
-		{"static oracle", func(f Future) Placer { return static{f.Totals} }, true},
-		{"lru", func(Future) Placer { return &lru{} }, true},
-		{"histogram", func(Future) Placer { return &histogram{} }, true},
-		{"hint faults", func(Future) Placer { return &hintFault{} }, true},
+		}, Baseline: true},
+		{Name: "static oracle", New: func(f Future) Placer { return static{f.Totals} }, Baseline: true},
+		{Name: "lru", New: func(Future) Placer { return &lru{} }, Baseline: true},
+		{Name: "histogram", New: func(Future) Placer { return &histogram{} }, Baseline: true},
+		{Name: "hint faults", New: func(Future) Placer { return &hintFault{} }, Baseline: true},
 	}
 }
 
@@ -81,7 +84,7 @@ func Compare(ctx context.Context, machine Machine, w Workload, rate float64, con
 	}
 	one := func(c int, s int, totals [][]float64) *Result {
 		f := Future{Totals: totals, Steps: w.Period > 0}
-		return Run(Options{Machine: machine, Workload: w, Placer: contenders[c].New(f), Rate: rate, Seed: seeds[s]})
+		return Run(Options{Machine: machine, Workload: w, Placer: contenders[c].New(f), Rate: cmp.Or(contenders[c].Rate, rate), Seed: seeds[s]})
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(runtime.GOMAXPROCS(0))
