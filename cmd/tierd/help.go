@@ -11,6 +11,7 @@ usage: tierd COMMAND [flags]
   topo        draw this machine's memory: tiers, nodes, GPUs
   doctor      find out what works on this machine, and what to do about the rest
   check       find all problems of a configuration file
+  simulate    try policies on a model of memory
   version     print the version
   completion  make completions for bash, zsh, fish or powershell
 
@@ -99,6 +100,24 @@ usage: tierd check FILE [--root DIR | --offline] [-o text|json]
 
 FILE may be - for stdin. Keys that are valid but have no effect in this version are warnings.
 Exit code 1 if there is a problem.
+`
+
+const helpSimulate = `Try policies on a model of memory, and compare them side by side.
+
+usage: tierd simulate --workload NAME [--policy FILE]... [--baselines] [--seeds N]
+                      [--seconds S] [--picture FILE] [-o text|json]
+
+      --workload NAME what happens to the memory; help lists the built-in ones
+      --policy FILE   a configuration, of which [thrash], [migrate] rate and the budgets
+                      of [sampler] count; may be repeated (default: tierd's defaults)
+      --baselines     compare with other policies, too
+      --seeds N       how many runs each number is the mean of (default 1)
+      --seconds S     length of a run (default: the workload's own)
+      --picture FILE  draw hit ratio and moved bytes over time, as a PNG
+  -o, --output FORMAT text or json
+
+example: is more certainty worth what it delays?
+  tierd simulate --workload shift --policy /etc/tierd/tierd.toml --policy careful.toml
 `
 
 const helpVersion = `Print the version.

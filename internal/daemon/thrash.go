@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/tierd/tierd/config"
 	"github.com/tierd/tierd/internal/hostfs"
 	"github.com/tierd/tierd/internal/status"
 	"github.com/tierd/tierd/policy"
@@ -15,12 +16,19 @@ import (
 // scan; the others have their turn at the next.
 const maxPressures = 64
 
-// params are the policy's for the next plan.
-func (d *Daemon) params(moveCost float64) policy.Params {
-	p, t := policy.DefaultParams(), &d.cfg.Thrash
+// ThrashParams are the policy's parameters as [thrash] wants them. The budget is
+// left to who knows the costs.
+func ThrashParams(t *config.Thrash) policy.Params {
+	p := policy.DefaultParams()
 	p.Separation, p.Payback = t.Separation, t.Payback
 	p.MaxWaste, p.Breaker, p.MaxPressure = t.MaxWaste.Fraction(), t.Breaker.Fraction(), t.PSI.Fraction()
 	p.Window = t.Window.Std().Seconds()
+	return p
+}
+
+// params are the policy's for the next plan.
+func (d *Daemon) params(moveCost float64) policy.Params {
+	p := ThrashParams(&d.cfg.Thrash)
 	p.Budget = policy.PlanBytes(d.interval.Seconds(), moveCost, d.cfg.Migrate.Rate.BytesPerSecond())
 	return p
 }
