@@ -14,6 +14,8 @@ LEVELS  ?= 5,4
 # More arguments of the demo and of the benchmark, such as DEMO="--kernel 6.1 --duration 60s".
 DEMO    ?=
 BENCH   ?=
+# More arguments of the simulation, such as SIM="-only zipf,uniform -seeds 1".
+SIM     ?=
 FUZZTIME ?= 5s
 PREFIX  ?= /usr/local
 
@@ -39,6 +41,11 @@ demo: deps
 .PHONY: bench
 bench: deps
 	$(GO) run ./test/bench $(BENCH)
+
+## simulate all workloads under tierd and the other policies
+.PHONY: sim
+sim:
+	$(GO) run ./test/sim $(SIM)
 
 ##@ Test it
 
