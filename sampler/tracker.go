@@ -146,6 +146,8 @@ type process struct {
 	details []policy.Detail
 	free    []int32 // unused details
 	runs    []pagetable.Run
+	fitted  []pagetable.Run // those that the regions fit
+	gaps    bool            // some may not: one has no page any more, or is new
 	vmas    int
 	bound   bool // the task's own memory policy
 
@@ -475,10 +477,15 @@ func (t *Tracker) list(p *process, now float64) {
 		p.err = err
 		return
 	}
-	p.vmas, p.bound = vmas, mode >= 0 && mode != policyLocal
+	bound := mode >= 0 && mode != policyLocal
+	p.gaps = p.gaps || bound != p.bound
+	p.vmas, p.bound = vmas, bound
+	if p.gaps || !slices.Equal(p.runs, p.fitted) {
+		p.fit()
+		p.fitted, p.gaps = append(p.fitted[:0], p.runs...), false
+	}
 	// Never more than a twentieth of the budget for listing.
 	p.listAt = now + max(listEvery, 20*(t.o.Clock.CPU()-cpu)/max(t.o.Budget, 1e-4))
-	p.fit()
 }
 
 // pieces is the mask of the pieces of a region that a range overlaps.
@@ -610,6 +617,7 @@ func (t *Tracker) look(p *process, now float64) {
 		ri, found := slices.BinarySearchFunc(p.regions, uint32(a/policy.RegionSize), byBlock)
 		if found {
 			p.regions[ri].place(b)
+			p.gaps = p.gaps || p.regions[ri].Pages() == 0
 			return
 		}
 		r := region{block: uint32(a / policy.RegionSize), est: estimate{vari: unknownVar}, detail: noDetail, skew: 1, changed: ticks(now), flags: policy.Unseen}
@@ -622,7 +630,7 @@ func (t *Tracker) look(p *process, now float64) {
 	})
 	p.scout = max(at, skip)
 	t.check(p, err)
-	if len(p.fresh) >= 4096 || len(p.regions) == 0 {
+	if len(p.fresh) >= max(4096, len(p.regions)/4) || len(p.regions) == 0 {
 		p.merge()
 	}
 }
@@ -631,16 +639,27 @@ func byBlock(r region, block uint32) int { return cmp.Compare(r.block, block) }
 
 // merge adds the regions that the scout has found.
 func (p *process) merge() {
-	if len(p.fresh) == 0 {
+	slices.SortFunc(p.fresh, func(a, b region) int { return cmp.Compare(a.block, b.block) })
+	fresh := slices.CompactFunc(p.fresh, func(a, b region) bool { return a.block == b.block })
+	fresh = slices.DeleteFunc(fresh, func(r region) bool {
+		_, found := slices.BinarySearchFunc(p.regions, r.block, byBlock)
+		return found
+	})
+	p.fresh = p.fresh[:0]
+	if len(fresh) == 0 {
 		return
 	}
-	if n := len(p.regions) + len(p.fresh); cap(p.regions) < n {
-		p.regions = slices.Grow(p.regions, n-len(p.regions))
+	p.gaps = true // what may be done with them may have changed since they were found
+	// From the end: there may be a million regions, and they are sorted already.
+	i, j := len(p.regions)-1, len(fresh)-1
+	p.regions = slices.Grow(p.regions, len(fresh))[:len(p.regions)+len(fresh)]
+	for k := len(p.regions) - 1; j >= 0; k-- {
+		if i >= 0 && p.regions[i].block > fresh[j].block {
+			p.regions[k], i = p.regions[i], i-1
+		} else {
+			p.regions[k], j = fresh[j], j-1
+		}
 	}
-	p.regions = append(p.regions, p.fresh...)
-	p.fresh = p.fresh[:0]
-	slices.SortFunc(p.regions, func(a, b region) int { return cmp.Compare(a.block, b.block) })
-	p.regions = slices.CompactFunc(p.regions, func(a, b region) bool { return a.block == b.block })
 }
 
 // check notes a process that has gone or has become another program.
@@ -653,6 +672,7 @@ func (t *Tracker) check(p *process, err error) {
 	if p.exec != 0 && exec != p.exec {
 		t.stats.Execs++
 		p.regions, p.fresh, p.extents, p.details, p.free, p.runs, p.doubtful = nil, nil, nil, nil, nil, nil, nil
+		p.fitted, p.gaps = nil, true
 		p.laps, p.pace = [maxKeys]lap{}, pace{}
 		p.listAt, p.scoutAt, p.scout = 0, 0, 0
 	}
@@ -952,7 +972,7 @@ func (t *Tracker) read(b *batch) {
 			return
 		}
 		if block.PresentPages == 0 {
-			r.placed = [3]policy.SlotPages{} // dropped at the next listing
+			r.placed, p.gaps = [3]policy.SlotPages{}, true // dropped at the next listing
 			return
 		}
 		s := sample{window: max(now-b.from-clearing*float64(i), minWindow/2), boundary: b.boundary, now: ticks(now), pieces: b.pieces[i], chosen: b.chosen, biased: b.biased>>i&1 != 0}
@@ -1033,6 +1053,7 @@ func (t *Tracker) take(p *process, r *region, b *pagetable.Block, s sample, now 
 	t.recent++
 	seen, _ := counts(b, s.pieces)
 	v := r.update(b, s)
+	p.gaps = p.gaps || r.Pages() == 0
 	phase := v == changed
 	if !s.chosen || v == denied && r.moment > 0 {
 		window, moment := s.window, float32(0)
