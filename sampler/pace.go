@@ -81,7 +81,7 @@ func (p *pace) others(since float64, batch uint64) (log float64, ok bool) {
 // off is by how much, in ln of the rate, a region was accessed more than
 // expected in a window; ok is false where it cannot tell.
 func (r *region) off(b *pagetable.Block, s sample) (log float64, ok bool) {
-	if s.biased || r.flags&(policy.Unseen|policy.Huge|doubted) != 0 || b.Kind != pagetable.KindTable || r.est.vari > 1 {
+	if s.biased || r.flags&(policy.Unseen|policy.Huge) != 0 || b.Kind != pagetable.KindTable || r.est.vari > 1 {
 		return 0, false
 	}
 	n, k := counts(b, s.pieces)
@@ -108,12 +108,16 @@ func (p *pace) judge(off []float64, now, since float64, batch uint64) verdict {
 	if n := len(off); n >= 2 && off[n-2] > paceNews {
 		p.up = now
 	}
-	if len(off) < paceRegions {
+	if len(off) == 0 {
 		return verdict{pace: 1}
 	}
 	own := off[len(off)/2]
 	others, ok := p.others(since, batch)
-	p.note(own, now, batch)
+	if len(off) >= paceRegions {
+		p.note(own, now, batch)
+	} else if !ok || others > -paceNews || own > -paceNews {
+		return verdict{pace: 1} // a few say nothing but that they wait as others do
+	}
 	common := 0.0
 	// A process that waits has no regions that become hotter: where there are
 	// some, its hot set has shifted.

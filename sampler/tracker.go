@@ -159,9 +159,11 @@ type process struct {
 	// they are due, the last first.
 	doubtful []doubt
 	pace     pace
-	turn     int  // counts batches
-	sampled  bool // at least once
-	err      error
+	// postponed counts batches in a row that nothing could be compared with.
+	postponed int
+	turn      int  // counts batches
+	sampled   bool // at least once
+	err       error
 }
 
 // doubt is a block that needs another sample, not before a time.
@@ -986,16 +988,9 @@ func (t *Tracker) read(b *batch) {
 		since = b.since
 	}
 	v := p.pace.judge(t.off, now, since, b.id)
-	if v.news && (b.repeats == 0 || v.alone && b.repeats < maxRepeats) && err == nil && p.space.ExecID() == p.exec {
-		if v.hotter {
-			// A process that waits does not do that. The next look says whether it was a
-			// moment.
-			for i := range t.looks {
-				l := &t.looks[i]
-				t.take(p, &p.regions[l.region], &l.block, l.s, now)
-			}
-		}
-		t.repeat(b, now)
+	if !v.news {
+		p.postponed = 0
+	} else if err == nil && p.space.ExecID() == p.exec && t.ask(p, b, v, now) {
 		return
 	}
 	for i := range t.looks {
@@ -1011,6 +1006,32 @@ func (t *Tracker) read(b *batch) {
 		t.startUntil = t.burstUntil
 	}
 	t.phase(now)
+}
+
+// ask sees to it that what a batch has seen as news is looked at again, and tells
+// whether it does.
+func (t *Tracker) ask(p *process, b *batch, v verdict, now float64) bool {
+	switch {
+	case v.hotter && (b.repeats == 0 || v.alone && b.repeats < maxRepeats):
+		// A process that waits does not do that. The next look says whether it was a
+		// moment.
+		for i := range t.looks {
+			l := &t.looks[i]
+			t.take(p, &p.regions[l.region], &l.block, l.s, now)
+		}
+		t.repeat(b, now)
+	case !v.hotter && v.alone && p.postponed < maxRepeats:
+		// What others see decides whether the process waits: let them have their turn.
+		p.postponed++
+		for i := range t.looks {
+			t.doubt(p, &p.regions[t.looks[i].region], now+evidenceSeconds)
+		}
+	case !v.hotter && !v.alone && !b.chosen:
+		t.repeat(b, now)
+	default:
+		return false
+	}
+	return true
 }
 
 // repeat looks at the regions of a batch once more: all at once they have become

@@ -186,3 +186,24 @@ func TestNothingMovesWithoutAGain(t *testing.T) {
 		t.Errorf("idle: moved %d MiB", moved/mib)
 	}
 }
+
+// A process that stands still for a second, as one that waits for its peers or
+// writes a checkpoint, has not become cold: hardly anything moves, though the
+// first samples of each stop have nothing to be compared with.
+func TestHardlyAnythingMovesWhenAllStandsStill(t *testing.T) {
+	for _, long := range []float64{0.3, 1, 2.5} {
+		changes := []change{{0, uniform}}
+		stops := 0
+		for at := 23.3; at < 100; at += 7.7 {
+			changes = append(changes,
+				change{at, func(m *sim.Memory) { m.SetPace(0) }},
+				change{at + long, func(m *sim.Memory) { m.SetPace(1) }})
+			stops++
+		}
+		points := run(100, changes...)
+		if moved := points[len(points)-1].Moved - at(points, 22).Moved; moved > uint64(stops)*3*policy.RegionSize {
+			t.Errorf("%d stops of %.1f s: moved %d MiB", stops, long, moved/mib)
+			trace(t, points)
+		}
+	}
+}
