@@ -196,7 +196,7 @@ func TestPressure(t *testing.T) {
 				t.Errorf("vetoed (-want +got):\n%s", diff)
 			}
 			// Relief always works.
-			s.Nodes[0].Reserve += RegionSize + 1
+			s.Nodes[0].Free = reserve - 1
 			relieved := false
 			for _, m := range c.Decide(s, params()).Moves {
 				relieved = relieved || m.Reason.Rule == Relief
@@ -233,9 +233,9 @@ func TestCooldownDoubles(t *testing.T) {
 		// It is forced out at once.
 		r.SinceMove = 11
 		r.Rate = 0.001
-		s.Nodes[0].Reserve += 2 * RegionSize
+		s.Nodes[0].Reserve += headroom + 2*RegionSize
 		carry(&c, s, c.Decide(s, p))
-		s.Nodes[0].Reserve -= 2 * RegionSize
+		s.Nodes[0].Reserve -= headroom + 2*RegionSize
 		if r.Placement[0].Slot != 1 {
 			t.Fatal("not relieved")
 		}

@@ -154,7 +154,7 @@ func (e *Engine) prepare(s *Snapshot, p Params) {
 // holds is how much the units of all workloads can have of a tier.
 func (e *Engine) holds(t int) (sum int64) {
 	for _, slot := range e.nodesOf[t] {
-		sum += e.avail[slot]
+		sum += e.room(slot, true)
 	}
 	for w := range e.n {
 		sum += e.got[e.at(t, w)]
@@ -234,32 +234,42 @@ func (e *Engine) worth(from, to int) float64 {
 	return e.p.Payback * e.moveCost() / (e.gap(from, to) * e.p.HorizonMax) // Inf or NaN without a gap
 }
 
-// target chooses the node of a tier for bytes of a process, leaving slack
-// bytes of room; NoSlot when none has the room. All that the engine knows of
-// near and far belongs here: among the nodes of one tier it takes the one
-// with the most room, the first of equals. A workload has no room beyond its
+// target chooses the node of a tier for bytes of a process, leaving the nodes'
+// headroom if spare is true; NoSlot when none has the room. All that the engine
+// knows of near and far belongs here: among the nodes of one tier it takes the
+// one with the most room, the first of equals. A workload has no room beyond its
 // limit.
-func (e *Engine) target(u *unit, tier int, bytes, slack int64) Slot {
+func (e *Engine) target(u *unit, tier int, bytes int64, spare bool) Slot {
 	best := NoSlot
 	if e.limited && e.over(tier, e.workload(u), bytes) > 0 {
 		return best
 	}
 	for _, n := range e.nodesOf[tier] {
-		if e.avail[n] >= bytes+slack && (best == NoSlot || e.avail[n] > e.avail[best]) {
+		if e.room(n, spare) >= bytes && (best == NoSlot || e.avail[n] > e.avail[best]) {
 			best = n
 		}
 	}
 	return best
 }
 
-// slack is the room that filling leaves on the nodes of a tier. A tier in the
-// middle keeps one region's, so that a region of the tier above and one of
-// its own can change places without a third that must leave.
-func (e *Engine) slack(tier int) int64 {
-	if tier > 0 && tier < e.slowest {
-		return RegionSize
+// headroom is the room above its reserve that a node has after relief, and that
+// filling leaves: if the two differed, what left when others took a little memory
+// would come back as soon as they gave it back. A node in the middle leaves room
+// for a region even without a reserve, so that one of the tier above and one of
+// its own can change places without a third that must leave. The slowest tier
+// needs none.
+func (e *Engine) headroom(slot Slot) (room int64) {
+	tier := int(e.tierOf[slot])
+	if tier >= e.slowest {
+		return 0
 	}
-	return 0
+	if tier > 0 {
+		room = RegionSize
+	}
+	if reserve := int64(min(e.s.Nodes[slot].Reserve, math.MaxInt64/1024)); reserve > 0 {
+		room = max(reserve/headroomPart, leastRoom)
+	}
+	return room
 }
 
 func (e *Engine) process(u *unit) *Process { return &e.s.Processes[u.proc] }
@@ -520,7 +530,7 @@ func (e *Engine) raise(i uint32, t int, claims bool) Rule {
 	if !(value >= e.p.Payback*cost) || value == 0 {
 		return VetoPayback
 	}
-	to := e.target(u, t, u.bytes(), e.slack(t))
+	to := e.target(u, t, u.bytes(), true)
 	if to == NoSlot {
 		rule := e.exchange(i, t, value, cost, claims)
 		if rule != "" && rule != VetoEvidence {

@@ -10,7 +10,7 @@ func (e *Engine) exchange(i uint32, t int, value, cost float64, claims bool) Rul
 	if int(c.evidence) < e.p.EvidenceExchange {
 		return VetoEvidence
 	}
-	to, rule := e.choose(c, t, c.bytes(), e.slack(t), claims)
+	to, rule := e.choose(c, t, c.bytes(), true, claims)
 	if to == NoSlot {
 		return rule
 	}
@@ -74,9 +74,9 @@ type walk struct {
 // choose looks in tier t for the coldest units that, once gone, leave enough
 // room on one node for so many bytes of c, each of them surely colder than c, or
 // of a workload that has more than its share if c claims. Of the room that is
-// there, the last slack bytes do not count. It appends the units to e.picks and
+// there, the headroom does not count if spare is true. It appends the units to e.picks and
 // returns the node, or none and the rule that forbids it.
-func (e *Engine) choose(c *unit, t int, bytes, slack int64, claims bool) (Slot, Rule) {
+func (e *Engine) choose(c *unit, t int, bytes int64, spare, claims bool) (Slot, Rule) {
 	w := e.workload(c)
 	// Where its limit holds a workload, it makes room itself; above it, it has to
 	// get below first.
@@ -126,7 +126,7 @@ func (e *Engine) choose(c *unit, t int, bytes, slack int64, claims bool) (Slot, 
 		l.spare -= v.bytes()
 		e.picks = append(e.picks, i)
 		e.freed[v.slot] += v.bytes()
-		if e.freed[v.slot] >= over && e.room(v.slot, slack)+e.freed[v.slot] >= bytes {
+		if e.freed[v.slot] >= over && e.room(v.slot, spare)+e.freed[v.slot] >= bytes {
 			to = v.slot
 		}
 	}
@@ -134,7 +134,7 @@ func (e *Engine) choose(c *unit, t int, bytes, slack int64, claims bool) (Slot, 
 	// being the first to be spared.
 	spared := int64(0)
 	if to != NoSlot {
-		spared = min(e.room(to, slack)+e.freed[to]-bytes, e.freed[to]-over)
+		spared = min(e.room(to, spare)+e.freed[to]-bytes, e.freed[to]-over)
 	}
 	for _, i := range e.picks[first:] {
 		e.freed[e.units[i].slot] = 0
@@ -163,10 +163,14 @@ func (e *Engine) choose(c *unit, t int, bytes, slack int64, claims bool) (Slot, 
 	return to, ""
 }
 
-// room is what a node has above its reserve, less the last slack bytes.
-func (e *Engine) room(slot Slot, slack int64) int64 {
+// room is what a node has above its reserve, less its headroom if that is to be
+// spared.
+func (e *Engine) room(slot Slot, spare bool) int64 {
 	have := e.avail[slot]
-	return have - min(max(have, 0), slack)
+	if spare {
+		have -= min(max(have, 0), e.headroom(slot))
+	}
+	return have
 }
 
 // approach sets e.walks to the workloads whose units c, of workload w, may push
@@ -237,7 +241,7 @@ func (e *Engine) loss(st *step, seconds float64) float64 {
 func (e *Engine) lower(i uint32, t int, h float64, reason Reason) bool {
 	u := &e.units[i]
 	home := e.home(u, t)
-	to := e.target(u, home, u.bytes(), 0)
+	to := e.target(u, home, u.bytes(), false)
 	if to == NoSlot && home < e.slowest {
 		to = e.cascade(u, home, h)
 	}
@@ -265,10 +269,10 @@ func (e *Engine) home(u *unit, t int) int {
 func (e *Engine) below(u *unit, t int) Slot {
 	home, to := e.home(u, t), NoSlot
 	for d := home; d <= e.slowest && to == NoSlot; d++ {
-		to = e.target(u, d, u.bytes(), 0)
+		to = e.target(u, d, u.bytes(), false)
 	}
 	for d := home - 1; d > t && to == NoSlot; d-- {
-		to = e.target(u, d, u.bytes(), 0)
+		to = e.target(u, d, u.bytes(), false)
 	}
 	return to
 }
@@ -278,7 +282,7 @@ func (e *Engine) below(u *unit, t int) Slot {
 func (e *Engine) cascade(u *unit, d int, h float64) Slot {
 	first, mark := len(e.picks), len(e.steps)
 	defer func() { e.picks = e.picks[:first] }()
-	to, _ := e.choose(u, d, u.bytes(), 0, false)
+	to, _ := e.choose(u, d, u.bytes(), false, false)
 	if to == NoSlot {
 		return NoSlot
 	}
@@ -288,7 +292,7 @@ func (e *Engine) cascade(u *unit, d int, h float64) Slot {
 		w := &e.units[k]
 		down := NoSlot
 		for below := d + 1; below <= e.slowest && down == NoSlot; below++ {
-			down = e.target(w, below, w.bytes(), 0)
+			down = e.target(w, below, w.bytes(), false)
 		}
 		if down == NoSlot {
 			e.cancel(mark)

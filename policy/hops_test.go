@@ -35,7 +35,7 @@ func TestOneHop(t *testing.T) {
 		},
 		{
 			name: "the victim goes straight to where it belongs",
-			s:    fourTiers(0, 1, 1, 9).with(0, 0.001).with(1, 40).with(2, 20).with(2, 19).with(3, 50).with(3, 18).with(3, 0.01),
+			s:    fourTiers(0, 0, 0, 9).spare(1).spare(2).with(0, 0.001).with(1, 40).with(2, 20).with(2, 19).with(3, 50).with(3, 18).with(3, 0.01),
 			want: []brief{{0, 0, 3, Victim}, {4, 3, 0, Exchange}},
 		},
 		{

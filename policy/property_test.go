@@ -46,7 +46,7 @@ func machine(t *rapid.T, kind int) *Snapshot {
 		}
 		s.Nodes = append(s.Nodes, Node{
 			ID: NodeID(i), Tier: tier, Size: 1 << 40,
-			Free: uint64(64*mib + room*PageSize), Reserve: 64 * mib,
+			Free: uint64(reserve + room*PageSize), Reserve: reserve,
 		})
 	}
 	rate := rapid.Custom(func(t *rapid.T) float32 {

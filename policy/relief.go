@@ -7,8 +7,7 @@ import (
 )
 
 const (
-	// A node that had to be relieved is given room above its reserve: this part
-	// of the reserve, or at least so many bytes.
+	// A node's headroom is this part of its reserve, or at least so many bytes.
 	headroomPart = 8
 	leastRoom    = 2 * RegionSize
 	// bulk is from how many times what must leave the longest runs are chosen.
@@ -74,7 +73,7 @@ func (e *Engine) clearOut(slot Slot, t int) {
 	if math.IsInf(floor, 1) {
 		return
 	}
-	room := max(int64(min(e.s.Nodes[slot].Reserve, math.MaxInt64/1024))/headroomPart, leastRoom)
+	room := e.headroom(slot)
 	if room > int64(min(e.budget, math.MaxInt64)/2) {
 		room = int64(e.budget / 2) // the other half is for what comes
 	}

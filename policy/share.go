@@ -209,7 +209,7 @@ func (e *Engine) divide() {
 func (e *Engine) shareOut(t int) {
 	var capacity int64
 	for _, slot := range e.nodesOf[t] {
-		capacity += e.avail[slot] - min(max(e.avail[slot], 0), e.slack(t))
+		capacity += e.room(slot, true)
 	}
 	for w := range e.n {
 		capacity += e.got[e.at(t, w)]

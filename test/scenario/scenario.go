@@ -53,6 +53,8 @@ type Scenario struct {
 	Config string
 	// Duration is how long to sample from the mover's start on.
 	Duration time.Duration
+	// Enough ends the run early: as soon as HBM and DRAM serve this share of the accesses. Zero: never.
+	Enough float64
 	// Capacity is what the oracle may fill, fastest node first, as tierload's --capacity takes it. Empty: the nodes of
 	// the default machine (1, 0, 2) with what they have free when the load starts.
 	Capacity string
@@ -112,6 +114,7 @@ type Spec struct {
 	Load                 []string
 	Mover                Mover
 	MoverDelay, Duration time.Duration
+	Enough               float64
 	Capacity             string
 }
 
@@ -190,7 +193,7 @@ func (s Scenario) machine() vm.Machine {
 
 // program is the guest's program with everything that it needs; what is not there yet is written to dir.
 func (s Scenario) program(dir string) (vm.Program, error) {
-	spec, err := json.Marshal(Spec{s.Load, s.Mover, s.MoverDelay, s.Duration, s.Capacity})
+	spec, err := json.Marshal(Spec{s.Load, s.Mover, s.MoverDelay, s.Duration, s.Enough, s.Capacity})
 	if err != nil {
 		return vm.Program{}, err
 	}

@@ -14,7 +14,7 @@ import (
 // set up, answers on its socket, and stops without a trace.
 func TestTierdPlacesAndLeavesNothing(t *testing.T) {
 	series, err := scenario.Scenario{
-		Name: "smoke", Mover: scenario.Tierd, Duration: 40 * time.Second, LA57: true,
+		Name: "smoke", Mover: scenario.Tierd, Duration: 3 * time.Minute, Enough: 0.6, LA57: true,
 		Load: []string{"--size", "512MiB", "--hot", "48MiB", "--node", "2"},
 		Config: `
 mode = "enforce"
@@ -22,7 +22,6 @@ mode = "enforce"
 comm = ["tierload"]
 [sampler]
 cpu_budget = "25%"
-burst_budget = "25%"
 `,
 		Log: os.Stderr,
 	}.Run(t.Context(), func(s scenario.Sample) {
@@ -32,14 +31,15 @@ burst_budget = "25%"
 		t.Fatal(err)
 	}
 	t.Logf("kernel %s, boot %v, emulator waited %.0f %% for a CPU, end %+v", series.Release, series.Boot.Round(time.Second), series.Waited*100, series.End)
-	if best := series.Max(scenario.Fast, 0, series.Last()); best <= 0.5 {
-		t.Errorf("share of the accesses in fast memory got to %.2f, want more than 0.5", best)
+	if best := series.Max(scenario.Fast, 0, series.Last()); best < 0.6 {
+		t.Errorf("share of the accesses in fast memory got to %.2f, want 0.6", best)
 	}
 	last := series.Samples[len(series.Samples)-1]
 	if last.Tierd == nil || last.Tierd.Status == nil {
 		t.Error("tierd did not answer")
-	} else if last.MovedBytes < 48<<20 || last.Kernel.Migrated < last.MovedBytes/2 {
-		t.Errorf("tierd says that it moved %d bytes, the kernel that it migrated %d", last.MovedBytes, last.Kernel.Migrated)
+	} else if moved, migrated := last.MovedBytes, last.Kernel.Migrated; moved == 0 || migrated < 24<<20 || moved > migrated+2<<20 {
+		// What tierd says is as old as its last epoch.
+		t.Errorf("tierd says that it moved %d bytes, the kernel that it migrated %d", moved, migrated)
 	}
 	if series.End.ExitCode != 0 || len(series.End.Residue) > 0 {
 		t.Errorf("end %+v, want exit code 0 and nothing left", series.End)

@@ -117,8 +117,12 @@ func run() error {
 			if !ok {
 				return fmt.Errorf("tierload ended early: %w", r.load.wait())
 			}
-			if err := r.line(l); err != nil {
+			enough, err := r.line(l)
+			if err != nil {
 				return err
+			}
+			if enough {
+				return r.finish(lines)
 			}
 		case <-r.tierd.ended():
 			return fmt.Errorf("tierd ended early: %w", r.tierd.wait())
@@ -256,26 +260,26 @@ func (r *runner) startMover() error {
 	return err
 }
 
-// line prints one of tierload's lines with what else there is to say.
-func (r *runner) line(l line) error {
+// line prints one of tierload's lines with what else there is to say, and tells whether it is good enough to end the run.
+func (r *runner) line(l line) (enough bool, err error) {
 	s := &scenario.Sample{T: math.Round(l.at.Sub(r.zero).Seconds()*1000) / 1000}
 	if err := json.Unmarshal(l.data, &s.Load); err != nil {
-		return fmt.Errorf("tierload: line %.80q: %w", l.data, err)
+		return false, fmt.Errorf("tierload: line %.80q: %w", l.data, err)
 	}
 	if s.Load.Type != "sample" {
-		return errors.New("tierload: summary before the end")
+		return false, errors.New("tierload: summary before the end")
 	}
 	if s.T >= 0 {
 		now, err := r.counters()
 		if err != nil {
-			return err
+			return false, err
 		}
 		s.Kernel = minus(now, r.base)
 	}
 	if r.tierd != nil {
 		t, err := r.askTierd()
 		if err != nil {
-			return err
+			return false, err
 		}
 		s.Tierd = t
 		if t.Status != nil {
@@ -284,7 +288,8 @@ func (r *runner) line(l line) error {
 	} else {
 		s.MovedBytes = s.Kernel.Promoted + s.Kernel.Demoted
 	}
-	return r.out.Encode(scenario.Line{Sample: s})
+	enough = r.spec.Enough > 0 && s.Load.Fast != nil && *s.Load.Fast >= r.spec.Enough
+	return enough, r.out.Encode(scenario.Line{Sample: s})
 }
 
 // askTierd reads what tierd costs from the kernel, and the rest from tierd.
