@@ -18,9 +18,10 @@
 //
 // Decide goes through three steps. Nodes below their reserve first let their
 // coldest memory go (relief). They go on until there is some room above the
-// reserve, an eighth of it or two regions, but only with what is surely not
-// worth its place, in runs of addresses: that stays away as long as it is so
-// cold, and the next promotions find room. Then workloads that are above a limit
+// reserve, the headroom of an eighth of it or two regions, but only with what is
+// surely not worth its place, in runs of addresses: that stays away as long as
+// it is so cold. Filling leaves the headroom, so that nothing goes to and fro
+// where others take and return memory. Then workloads that are above a limit
 // let their coldest memory go (limit). Last, from the fastest tier on, the
 // hottest memory of the slower tiers comes up, by one move from wherever it
 // lies: into free room if that pays (fill), or in the place of colder memory
@@ -33,8 +34,8 @@
 //
 // A victim goes to the next slower tier, or straight to the one that it belongs
 // in; if that is full, colder memory of it makes room, or else the victim goes
-// further down. The tiers in the middle keep the room of one region, so that two
-// regions can change places.
+// further down. Thanks to the headroom of the tiers in the middle, two regions
+// can change places.
 //
 // # Limits and shares
 //
