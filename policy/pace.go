@@ -5,6 +5,9 @@ import "math"
 const (
 	// shortestEpoch is as short as what is hot for a while needs it.
 	shortestEpoch = 0.2
+	// RestSeconds is how long after a decision the next one is due if nothing new
+	// has been seen: time alone ends cool-downs, and others may take memory.
+	RestSeconds = 1.0
 	// longestEpoch is for hosts with so much memory that to decide takes long.
 	longestEpoch = 30
 	// decideShare is the part of the budget that deciding may use.

@@ -62,6 +62,8 @@ type Options struct {
 const (
 	// idleEpoch is for when there is nothing to decide.
 	idleEpoch = 500 * time.Millisecond
+	// restEpoch is for when nothing new was seen.
+	restEpoch = time.Duration(policy.RestSeconds * float64(time.Second))
 	scanEvery = 2 * time.Second
 	// moveSlice is how long the mover works before the sampler has its turn,
 	// and movePause how long it rests when the rate limit let nothing through.
@@ -103,6 +105,7 @@ type Daemon struct {
 	epochs uint64
 	// interval is how long it is from the last epoch to the next.
 	interval time.Duration
+	decided  uint64 // the tracker's news that the last epoch knew
 	started  time.Time
 	moved    uint64
 	drops    map[status.Drop]uint64
@@ -221,15 +224,20 @@ func (d *Daemon) Run(ctx context.Context) error {
 			d.askPressures()
 			scanAt = now.Add(scanEvery)
 		}
-		wake := epochAt
+		var wake time.Time
 		if d.tracker != nil {
 			next := d.tracker.Step()
 			// Rounded up: to wake a moment too early is to wake twice.
 			wake = d.started.Add(time.Duration(math.Ceil(next*1e6)) * time.Microsecond)
 		}
-		if now = time.Now(); !now.Before(epochAt) {
+		due := epochAt
+		if d.tracker != nil && d.tracker.News() == d.decided {
+			due = later(epochAt, epochAt.Add(restEpoch-d.interval)) // without news there is time
+		}
+		if now = time.Now(); !now.Before(due) {
 			took := d.epoch(now)
 			epochAt = now.Add(d.every(took))
+			due = epochAt
 			if !ready && d.o.Ready != nil {
 				d.o.Ready()
 			}
@@ -242,8 +250,8 @@ func (d *Daemon) Run(ctx context.Context) error {
 		if len(d.queue) > 0 && d.moveAt.Before(wake) {
 			wake = d.moveAt
 		}
-		if wake.After(epochAt) || wake.IsZero() {
-			wake = epochAt
+		if wake.After(due) || wake.IsZero() {
+			wake = due
 		}
 		if scanAt.Before(wake) {
 			wake = scanAt
@@ -271,6 +279,13 @@ func (d *Daemon) close() {
 	if d.source != nil {
 		d.source.Close()
 	}
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // adopt takes a new configuration.

@@ -62,28 +62,33 @@ func TestAlternation(t *testing.T) {
 			w := alternate(test.every, test.rate)
 			m := sim.TwoTiers(w.Fast)
 			m.MoveCost = 20e-6 // dear: an exchange pays in 6 s at a rate of 30
-			run := func(uncontrolled bool) (*sim.Result, *books) {
-				b := &books{Tierd: sim.DefaultTierd(), at: w.Seconds / 3}
-				b.Uncontrolled = uncontrolled
-				return sim.Run(sim.Options{Machine: m, Workload: w, Placer: b, Rate: 1 << 30, Seed: 1}), b
+			const seeds = 4    // single runs differ by as much as the limits allow
+			var waste, hit, freeHit, rest float64
+			for seed := range uint64(seeds) {
+				run := func(uncontrolled bool) (*sim.Result, *books) {
+					b := &books{Tierd: sim.DefaultTierd(), at: w.Seconds / 3}
+					b.Uncontrolled = uncontrolled
+					return sim.Run(sim.Options{Machine: m, Workload: w, Placer: b, Rate: 1 << 30, Seed: seed + 1}), b
+				}
+				free, _ := run(true)
+				held, b := run(false)
+				end := b.Plan.Thrash
+				waste += (end.Totals.WastedSeconds - b.before.Totals.WastedSeconds) / (w.Seconds - b.at) / seeds
+				rest += held.SettledPerMinute / free.SettledPerMinute / seeds
+				hit, freeHit = hit+held.Hit/seeds, freeHit+free.Hit/seeds
+				t.Logf("hit %.3f, without control %.3f; moved %d MiB, %d; %+v", held.Hit, free.Hit, held.Moved>>20, free.Moved>>20, end)
 			}
-			free, _ := run(true)
-			held, b := run(false)
-			end := b.Plan.Thrash
-			waste := (end.Totals.WastedSeconds - b.before.Totals.WastedSeconds) / (w.Seconds - b.at)
-			rest := held.SettledPerMinute / free.SettledPerMinute
-			t.Logf("hit %.3f, without control %.3f; moved %d MiB, %d; settled %.3f of that; waste %.3f %%, in the first third %.3f %%",
-				held.Hit, free.Hit, held.Moved>>20, free.Moved>>20, rest, 100*waste, 100*b.before.Totals.WastedSeconds/b.at)
-			t.Logf("%+v", end)
-			limit := b.Params.MaxWaste
+			t.Logf("hit %.3f, without control %.3f; moved %.3f of that; waste %.3f %%", hit, freeHit, rest, 100*waste)
+			limit, loss := policy.DefaultParams().MaxWaste, 0.02
 			if test.follows {
-				limit *= 2 // a dozen promotions that come too late are a tenth of a percent
+				// Promotions that come too late are waste as well, and some are held back for it.
+				limit, loss = 3*limit, 0.05
 			}
 			if waste > limit {
 				t.Errorf("waste %v once settled, the limit is %v", waste, limit)
 			}
-			if held.Hit < free.Hit-0.02 {
-				t.Errorf("hit %.3f, without control %.3f", held.Hit, free.Hit)
+			if hit < freeHit-loss {
+				t.Errorf("hit %.3f, without control %.3f", hit, freeHit)
 			}
 			if !test.follows && rest > 0.1 {
 				t.Errorf("once settled %.3f of what moves without control", rest)

@@ -31,6 +31,7 @@ type Tierd struct {
 	queue   []policy.Move
 	epoch   float64 // when the next one is due, every so many seconds
 	every   float64
+	decided uint64 // the news that the last one knew
 }
 
 // DefaultTierd is tierd with its defaults.
@@ -49,15 +50,21 @@ func (t *Tierd) Step(h *Host) (next float64) {
 		t.epoch = c.seconds
 	}
 	next = max(t.tracker.Step(), c.seconds)
-	if c.seconds >= t.epoch {
+	// Without news there is time.
+	epoch := t.epoch
+	if t.tracker.News() == t.decided {
+		epoch = max(epoch, epoch-t.every+policy.RestSeconds)
+	}
+	if c.seconds >= epoch {
 		t.decide(h)
+		epoch = t.epoch
 	}
 	if len(t.queue) == 0 {
-		return min(next, t.epoch)
+		return min(next, epoch)
 	}
 	for until := c.seconds + moveSlice; len(t.queue) > 0 && c.seconds < until; t.queue = t.queue[1:] {
 		if h.Allowed() <= 0 {
-			return min(next, t.epoch, c.seconds+moveSlice/2)
+			return min(next, epoch, c.seconds+moveSlice/2)
 		}
 		m := &t.queue[0]
 		pages := h.Move(m.Process, m.Addr, m.Pieces&t.tracker.Movable(m.ID, m.Addr), m.From, m.To)
@@ -76,6 +83,7 @@ func (t *Tierd) Step(h *Host) (next float64) {
 
 func (t *Tierd) decide(h *Host) {
 	begin := h.Clock.seconds
+	t.decided = t.tracker.News()
 	p := t.Params
 	p.Budget = policy.PlanBytes(t.every, h.Machine.MoveCost, h.Rate)
 	procs := t.tracker.Snapshot()
