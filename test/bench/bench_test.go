@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -156,5 +157,34 @@ func TestUsage(t *testing.T) {
 		if code := run(t.Context(), args, nil, &out, &errs); code != 2 || out.Len() > 0 || errs.Len() == 0 {
 			t.Errorf("%v: exit %d, %q, %q", args, code, out.String(), errs.String())
 		}
+	}
+}
+
+func TestSuiteTable(t *testing.T) {
+	run := func(share, mibPerSecond float64) *scenario.Series {
+		s := steps(slices.Repeat([]float64{share}, 61)...)
+		s.Summary.Resident = map[int]int64{nodeHBM: 1 << 30}
+		for i := range s.Samples {
+			s.Samples[i].MovedBytes = int64(float64(i) * mibPerSecond * (1 << 20))
+			s.Samples[i].Kernel.Migrated = s.Samples[i].MovedBytes
+		}
+		return s
+	}
+	tierd, kernel := run(0.9, 1), run(0.45, 2)
+	got := suiteTable([]patternRuns{
+		{pattern{name: "shifting", shift: true}, []pair{{tierd, kernel}}},
+		{pattern{name: "quiet", quiet: true}, []pair{{kernel, kernel}}},
+	})
+	var verdicts []string
+	for _, r := range got.rows {
+		verdicts = append(verdicts, r.name+": "+r.cell(0)+" "+r.verdict())
+	}
+	want := []string{
+		"shifting: 2.00 × ok", "quiet: 1.00 × ok", "geometric mean: 1.41 × ok", "migrated in all: 0.75 × SHORT",
+		"shifting: 0.95 of the oracle again: 0.0 s ok",
+		"quiet: moved per minute once settled, of the footprint: 11.7 % SHORT", // 120 of 1024 MiB
+	}
+	if diff := cmp.Diff(want, verdicts); diff != "" {
+		t.Errorf("(-want +got)\n%s\n%s", diff, got)
 	}
 }

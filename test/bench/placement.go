@@ -30,6 +30,8 @@ const (
 const tierdConfig = `mode = "enforce"
 [workload.load]
 comm = ["tierload"]
+[workload.neighbour]
+comm = ["neighbour"]
 [sampler]
 cpu_budget = "25%"
 `
@@ -39,12 +41,18 @@ var memory = []string{"--size", "1GiB", "--node", "2"}
 
 // run is one scenario under one mover.
 func (b *bench) run(ctx context.Context, name string, mover scenario.Mover, d time.Duration, pattern ...string) (*scenario.Series, error) {
+	return b.scenario(ctx, scenario.Scenario{
+		Name: name, Mover: mover, Duration: d, Load: append(append([]string(nil), memory...), pattern...),
+	})
+}
+
+// scenario runs one on the benchmark's machine.
+func (b *bench) scenario(ctx context.Context, c scenario.Scenario) (*scenario.Series, error) {
 	next := 0.0
-	s, err := scenario.Scenario{
-		Name: name + ", " + string(mover), Kernel: b.kernel, LA57: true, Parallel: true,
-		Load: append(append([]string(nil), memory...), pattern...), Mover: mover, Config: tierdConfig, Duration: d,
-		Programs: b.programs, Log: b.log,
-	}.Run(ctx, func(p scenario.Sample) {
+	name, mover, d := c.Name, c.Mover, c.Duration
+	c.Name = name + ", " + string(mover)
+	c.Kernel, c.LA57, c.Parallel, c.Config, c.Programs, c.Log = b.kernel, true, true, tierdConfig, b.programs, b.log
+	s, err := c.Run(ctx, func(p scenario.Sample) {
 		if p.T >= next {
 			next = p.T + 10
 			fast := math.NaN()

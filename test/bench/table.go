@@ -22,7 +22,15 @@ type row struct {
 	name   string
 	values []float64
 	show   func(float64) string
+	each   []func(float64) string // by column, where they differ; the first is for what is wanted as well
 	want   *limit
+}
+
+func (r row) text(i int, x float64) string {
+	if len(r.each) > 0 {
+		return r.each[i](x)
+	}
+	return r.show(x)
 }
 
 // limit is what is wanted of a number.
@@ -57,7 +65,7 @@ func (r row) cell(i int) string {
 	case math.IsInf(r.values[i], 1):
 		return "never"
 	}
-	return r.show(r.values[i])
+	return r.text(i, r.values[i])
 }
 
 func (r row) wanted() string {
@@ -65,9 +73,9 @@ func (r row) wanted() string {
 	case r.want == nil:
 		return ""
 	case r.want.least:
-		return "≥ " + r.show(r.want.x)
+		return "≥ " + r.text(0, r.want.x)
 	}
-	return "≤ " + r.show(r.want.x)
+	return "≤ " + r.text(0, r.want.x)
 }
 
 func (r row) verdict() string {

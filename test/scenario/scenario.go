@@ -44,6 +44,9 @@ type Scenario struct {
 	// Load is added to tierload's command line (docs/tierload.md). Ready and start file, capacity, interval and
 	// duration are the scenario's.
 	Load []string
+	// Neighbour, if not empty, is the command line of a second one, whose process is called [NeighbourName]. It begins with
+	// the first, and its samples come with the first one's.
+	Neighbour []string
 	// Mover is None if empty.
 	Mover Mover
 	// MoverDelay is how long the accesses go on before the mover starts. Times of shifts count from the accesses' start, so that
@@ -104,14 +107,16 @@ const (
 	guestProgram = "/usr/bin/scenario-guest"
 	SpecPath     = "/etc/scenario.json"
 	LoadPath     = "/usr/bin/tierload"
-	TierdPath    = "/usr/bin/tierd"
-	ConfigPath   = "/etc/tierd/tierd.toml"
-	SocketPath   = "/run/tierd/tierd.sock"
+	// NeighbourName is the name of a neighbour's process.
+	NeighbourName = "neighbour"
+	TierdPath     = "/usr/bin/tierd"
+	ConfigPath    = "/etc/tierd/tierd.toml"
+	SocketPath    = "/run/tierd/tierd.sock"
 )
 
 // Spec is what the guest's program is told.
 type Spec struct {
-	Load                 []string
+	Load, Neighbour      []string
 	Mover                Mover
 	MoverDelay, Duration time.Duration
 	Enough               float64
@@ -193,7 +198,7 @@ func (s Scenario) machine() vm.Machine {
 
 // program is the guest's program with everything that it needs; what is not there yet is written to dir.
 func (s Scenario) program(dir string) (vm.Program, error) {
-	spec, err := json.Marshal(Spec{s.Load, s.Mover, s.MoverDelay, s.Duration, s.Enough, s.Capacity})
+	spec, err := json.Marshal(Spec{s.Load, s.Neighbour, s.Mover, s.MoverDelay, s.Duration, s.Enough, s.Capacity})
 	if err != nil {
 		return vm.Program{}, err
 	}

@@ -14,6 +14,8 @@ type Sample struct {
 	T float64 `json:"t"`
 	// Load is tierload's line.
 	Load load.Sample `json:"load"`
+	// Neighbour is the last line of the scenario's neighbour before that; nil without one.
+	Neighbour *load.Sample `json:"neighbour,omitempty"`
 	// MovedBytes is what the mover has moved, both directions together: by tierd's status, or by the kernel's counters.
 	MovedBytes int64 `json:"moved_bytes"`
 	// Tierd is nil before it is started and with other movers.
@@ -80,6 +82,15 @@ func Fast(s *Sample) (float64, bool) {
 		return 0, false
 	}
 	return *s.Load.Fast, true
+}
+
+// BothFast is the mean of Fast of a load and its neighbour, whatever their own throughputs are.
+func BothFast(s *Sample) (float64, bool) {
+	own, ok := Fast(s)
+	if s.Neighbour == nil || s.Neighbour.Fast == nil {
+		return own, ok
+	}
+	return (own + *s.Neighbour.Fast) / 2, ok
 }
 
 // Node is the share of the accesses that a node would serve.

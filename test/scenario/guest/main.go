@@ -15,8 +15,10 @@ import (
 	"math"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -30,7 +32,6 @@ import (
 )
 
 const (
-	loadReady = "/tmp/load.ready"
 	loadStart = "/tmp/load.start"
 
 	balancing = "/proc/sys/kernel/numa_balancing"
@@ -55,15 +56,18 @@ func main() {
 
 // runner is one run.
 type runner struct {
-	spec     scenario.Spec
-	host     *hostfs.FS
-	out      *json.Encoder
-	load     *child
-	tierd    *child
-	client   *control.Client
-	base     scenario.Counters
-	zero     time.Time // when the mover is or will be started
-	programs map[ebpf.ProgramID]bool
+	spec  scenario.Spec
+	host  *hostfs.FS
+	out   *json.Encoder
+	load  *child
+	tierd *child
+
+	neighbour *child
+	beside    atomic.Pointer[load.Sample] // the neighbour's last
+	client    *control.Client
+	base      scenario.Counters
+	zero      time.Time // when the mover is or will be started
+	programs  map[ebpf.ProgramID]bool
 }
 
 func run() error {
@@ -81,11 +85,12 @@ func run() error {
 		return err
 	}
 	r.programs = bpfPrograms()
-	lines, err := r.startLoad()
+	lines, err := r.startLoads()
+	defer r.load.kill()
+	defer func() { r.neighbour.kill() }()
 	if err != nil {
 		return err
 	}
-	defer r.load.kill()
 
 	// With no delay the mover is first, so that its own start is part of what is measured.
 	if r.spec.MoverDelay == 0 {
@@ -171,8 +176,9 @@ type line struct {
 	at   time.Time
 }
 
-// startLoad starts tierload and returns when it has touched its memory. The channel is closed when its output ends.
-func (r *runner) startLoad() (<-chan line, error) {
+// startLoads starts tierload, and its neighbour if there is one, and returns when they have touched their memory. The
+// channel is closed when the first one's output ends.
+func (r *runner) startLoads() (<-chan line, error) {
 	capacity := r.spec.Capacity
 	if capacity == "" {
 		var err error
@@ -180,39 +186,21 @@ func (r *runner) startLoad() (<-chan line, error) {
 			return nil, err
 		}
 	}
-	args := append([]string{"--ready-file", loadReady, "--start-file", loadStart, "--capacity", capacity,
-		"--interval", scenario.Interval.String()}, r.spec.Load...)
-	cmd := exec.Command(scenario.LoadPath, args...)
-	out, err := cmd.StdoutPipe()
-	if err != nil {
+	var lines <-chan line
+	var err error
+	if r.load, lines, err = startLoad(scenario.LoadPath, capacity, r.spec.Load); err != nil {
 		return nil, err
 	}
-	if r.load, err = start(cmd, out); err != nil {
-		return nil, err
-	}
-	lines := make(chan line, 16)
-	go func() {
-		defer close(lines)
-		defer close(r.load.drained)
-		s := bufio.NewScanner(out)
-		s.Buffer(nil, 1<<20)
-		for s.Scan() {
-			lines <- line{append([]byte(nil), s.Bytes()...), time.Now()}
+	if len(r.spec.Neighbour) > 0 {
+		path := filepath.Join("/tmp", scenario.NeighbourName)
+		if err := os.Symlink(scenario.LoadPath, path); err != nil {
+			return nil, err
 		}
-	}()
-	limit := time.After(touchLimit)
-	for {
-		if _, err := os.Stat(loadReady); err == nil {
-			break
+		var more <-chan line
+		if r.neighbour, more, err = startLoad(path, capacity, r.spec.Neighbour); err != nil {
+			return nil, err
 		}
-		select {
-		case <-r.load.ended():
-			return nil, fmt.Errorf("tierload ended while it touched its memory: %w", r.load.wait())
-		case <-limit:
-			r.load.kill()
-			return nil, fmt.Errorf("tierload has not touched its memory after %v", touchLimit)
-		case <-time.After(50 * time.Millisecond):
-		}
+		go r.listen(more)
 	}
 	l := scenario.Line{}
 	for item := range strings.SplitSeq(capacity, ",") {
@@ -227,6 +215,56 @@ func (r *runner) startLoad() (<-chan line, error) {
 		l.Capacity = append(l.Capacity, c)
 	}
 	return lines, r.out.Encode(l)
+}
+
+// startLoad starts one tierload from a path and returns when it has touched its memory.
+func startLoad(path, capacity string, more []string) (*child, <-chan line, error) {
+	ready := path + ".ready"
+	args := append([]string{"--ready-file", ready, "--start-file", loadStart, "--capacity", capacity,
+		"--interval", scenario.Interval.String()}, more...)
+	cmd := exec.Command(path, args...)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, nil, err
+	}
+	c, err := start(cmd, out)
+	if err != nil {
+		return nil, nil, err
+	}
+	lines := make(chan line, 16)
+	go func() {
+		defer close(lines)
+		defer close(c.drained)
+		s := bufio.NewScanner(out)
+		s.Buffer(nil, 1<<20)
+		for s.Scan() {
+			lines <- line{append([]byte(nil), s.Bytes()...), time.Now()}
+		}
+	}()
+	limit := time.After(touchLimit)
+	for {
+		if _, err := os.Stat(ready); err == nil {
+			return c, lines, nil
+		}
+		select {
+		case <-c.ended():
+			return nil, nil, fmt.Errorf("tierload ended while it touched its memory: %w", c.wait())
+		case <-limit:
+			c.kill()
+			return nil, nil, fmt.Errorf("tierload has not touched its memory after %v", touchLimit)
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// listen keeps the neighbour's last sample.
+func (r *runner) listen(lines <-chan line) {
+	for l := range lines {
+		s := new(load.Sample)
+		if err := json.Unmarshal(l.data, s); err == nil && s.Type == "sample" {
+			r.beside.Store(s)
+		}
+	}
 }
 
 // freeCapacity is what the nodes of the default machine have free, in whole MiB, fastest first. The slowest one has room for all.
@@ -266,6 +304,7 @@ func (r *runner) line(l line) (enough bool, err error) {
 	if err := json.Unmarshal(l.data, &s.Load); err != nil {
 		return false, fmt.Errorf("tierload: line %.80q: %w", l.data, err)
 	}
+	s.Neighbour = r.beside.Load()
 	if s.Load.Type != "sample" {
 		return false, errors.New("tierload: summary before the end")
 	}
