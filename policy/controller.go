@@ -62,6 +62,7 @@ type Controller struct {
 	procs      map[ProcessID]int32 // of the last snapshot
 	workloadOf []int32             // by process
 	planned    map[plannedMove]plannedReason
+	verdicts   []Settled // that nobody has asked for yet
 }
 
 // plannedMove is what tells the moves of a plan apart when they are done.
@@ -349,6 +350,9 @@ func (c *Controller) Done(moves []Done) {
 				if fresh && e.probe {
 					b.probed(undone, c.now)
 				}
+				if fresh {
+					c.tell(&e, undone)
+				}
 				c.cool.double(at, c.now, c.p.Cooldown, c.p.Window)
 			}
 			continue
@@ -373,6 +377,7 @@ func (c *Controller) Done(moves []Done) {
 
 // settled tells a workload what became of a promotion of its own.
 func (c *Controller) settled(e *entry, v verdict) {
+	c.tell(e, v)
 	if e.probe {
 		c.workloads[e.workload].probed(v, c.now)
 	}

@@ -50,6 +50,7 @@ type Engine struct {
 	popped  bool
 	steps   []step
 	open    []group // scratch of the merge
+	alias   []int32 // by exchange: another that it became one with, or itself
 	picks   []uint32
 	blocked []blocked
 	cold    []uint32 // scratch of relief
@@ -68,6 +69,7 @@ type step struct {
 	to     Slot
 	kind   Kind
 	reason Reason
+	terms  Terms
 	after  int64 // bytes above the target's reserve once this step is done
 }
 
@@ -91,7 +93,7 @@ func (e *Engine) Decide(s *Snapshot, p Params) *Plan {
 	}
 	e.countFixed()
 
-	plan.Moves = e.merge()
+	plan.Moves, plan.Terms = e.merge()
 	plan.Boundaries = append(make([]float32, 0, len(e.boundaries)), e.boundaries...)
 	if e.fair {
 		e.tellBoundaries(plan.Processes)
@@ -119,6 +121,7 @@ func (e *Engine) prepare(s *Snapshot, p Params) {
 	e.vetoed = resize(e.vetoed, len(s.Processes))
 	clear(e.vetoed)
 	e.popped = false
+	e.alias = append(e.alias[:0], 0) // exchanges count from 1
 	e.units, e.pages, e.fixed, e.steps = e.units[:0], e.pages[:0], e.fixed[:0], e.steps[:0]
 
 	tiers := min(len(s.Tiers), maxTiers)
@@ -285,7 +288,10 @@ func (e *Engine) add(i uint32, to Slot, kind Kind, reason Reason) {
 		e.avail[u.slot] += u.bytes()
 	}
 	e.shift(e.workload(u), e.tier(u), int(e.tierOf[to]), u.bytes())
-	e.steps = append(e.steps, step{unit: i, to: to, kind: kind, reason: reason, after: e.avail[to]})
+	e.steps = append(e.steps, step{
+		unit: i, to: to, kind: kind, reason: reason, after: e.avail[to],
+		terms: Terms{LogVar: u.logvar, Evidence: int8(u.evidence)},
+	})
 }
 
 func (e *Engine) cancel(from int) {
@@ -543,6 +549,7 @@ func (e *Engine) raise(i uint32, t int, claims bool) Rule {
 	}
 	mark := len(e.steps)
 	e.add(i, to, Promotion, Reason{Rule: Fill, Rate: u.rate, Payback: ratio(value / cost)})
+	e.steps[mark].weigh(e.horizon(u), value, cost, e.p.EvidenceFill)
 	if !e.spend(mark) {
 		e.cancel(mark)
 		return VetoBudget

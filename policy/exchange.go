@@ -21,12 +21,12 @@ func (e *Engine) exchange(i uint32, t int, value, cost float64, claims bool) Rul
 	c.state |= planned // so that it is no victim of its own
 	h := e.horizon(c)
 	w, kind := e.workload(c), Exchange
-	closest, closestRate := math.Inf(1), float32(0)
+	closest, closestRate, closestVar := math.Inf(1), float32(0), float32(0)
 	for _, k := range picks {
 		v := &e.units[k]
 		sep := e.separation(c, v)
 		if sep < closest {
-			closest, closestRate = sep, v.rate
+			closest, closestRate, closestVar = sep, v.rate, v.logvar
 		}
 		right := claims && e.workload(v) != w && e.beyond(t, e.workload(v)) >= v.bytes()
 		if !e.lower(k, t, h, Reason{Rule: Victim, Rate: v.rate, VictimRate: c.rate, Separation: ratio(sep)}) {
@@ -34,12 +34,15 @@ func (e *Engine) exchange(i uint32, t int, value, cost float64, claims bool) Rul
 			c.state &^= planned
 			return VetoRoom
 		}
+		e.steps[len(e.steps)-1].terms.VictimLogVar = c.logvar
 		if right {
 			kind = Share
 			value += e.loss(&e.steps[len(e.steps)-1], h)
 		}
 	}
+	victims := len(e.steps) - mark
 	e.add(i, to, Promotion, Reason{Rule: kind, Rate: c.rate, VictimRate: closestRate, Separation: ratio(closest)})
+	e.steps[len(e.steps)-1].terms.VictimLogVar = closestVar
 	for _, st := range e.steps[mark:] {
 		if st.kind == Demotion {
 			value -= e.loss(&st, h)
@@ -52,8 +55,13 @@ func (e *Engine) exchange(i uint32, t int, value, cost float64, claims bool) Rul
 	case !e.spend(mark):
 		rule = VetoBudget
 	default:
+		number := int32(len(e.alias))
+		e.alias = append(e.alias, number)
 		for k := mark; k < len(e.steps); k++ {
-			e.steps[k].reason.Payback = ratio(value / cost)
+			st := &e.steps[k]
+			st.reason.Payback = ratio(value / cost)
+			st.weigh(h, value, cost, e.p.EvidenceExchange)
+			st.terms.Exchange, st.terms.Victims = number, int32(victims)
 		}
 		return ""
 	}
@@ -299,6 +307,7 @@ func (e *Engine) cascade(u *unit, d int, h float64) Slot {
 			return NoSlot
 		}
 		e.add(k, down, Demotion, Reason{Rule: Victim, Rate: w.rate, VictimRate: u.rate, Separation: ratio(e.separation(u, w))})
+		e.steps[len(e.steps)-1].terms.VictimLogVar = u.logvar
 		gap := e.gap(int(e.tierOf[down]), d)
 		value = max(value, float64(u.rate)*float64(u.pages)*gap*h)
 		cost += float64(w.pages) * (e.moveCost()*e.p.Payback + float64(w.rate)*gap*h)

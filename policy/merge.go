@@ -24,7 +24,7 @@ func (e *Engine) joins(a, b *group) bool {
 
 // merge makes moves of the steps, the pieces of a region together where that
 // takes no node below its reserve on the way.
-func (e *Engine) merge() []Move {
+func (e *Engine) merge() ([]Move, []Terms) {
 	e.open = e.open[:0]
 	left := 0
 	for _, st := range e.steps {
@@ -45,9 +45,9 @@ func (e *Engine) merge() []Move {
 		}
 	}
 	if left == 0 {
-		return nil
+		return nil, nil
 	}
-	moves := make([]Move, 0, left)
+	moves, terms := make([]Move, 0, left), make([]Terms, 0, left)
 	for i := range e.open {
 		g := &e.open[i]
 		if g.gone {
@@ -67,8 +67,10 @@ func (e *Engine) merge() []Move {
 			Huge:    u.state&hugeUnit != 0,
 			Reason:  g.reason,
 		})
+		g.terms.Exchange = e.root(g.terms.Exchange)
+		terms = append(terms, g.terms)
 	}
-	return moves
+	return moves, terms
 }
 
 // join makes one of groups a and b: a promotion waits for the later one, a
@@ -107,6 +109,7 @@ func (e *Engine) join(a, b int) bool {
 	k.reason.VictimRate += (x.reason.VictimRate - k.reason.VictimRate) * weight
 	k.reason.Separation = min(k.reason.Separation, x.reason.Separation)
 	k.reason.Payback = min(k.reason.Payback, x.reason.Payback)
+	e.joinTerms(&k.terms, &x.terms)
 	k.mask |= x.mask
 	k.pages += x.pages
 	return true

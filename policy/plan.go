@@ -92,6 +92,8 @@ type Move struct {
 // what needs it.
 type Plan struct {
 	Moves []Move
+	// Terms has one entry for each move.
+	Terms []Terms
 	// Boundaries has, for each tier but the slowest, the rate (accesses per
 	// second and page) that separates what should be in it or above from what
 	// should be below. Zero when everything fits. They hold for all memory as if
