@@ -6,6 +6,7 @@ usage: tierd COMMAND [flags]
 
   run         run the daemon; it observes until its configuration says enforce
   status      show what the running daemon sees and does
+  explain     say why memory lies where it does, and why it was moved or not
   record      write to a file what the running daemon sees
   replay      make the plans of a recording again, and compare them
   topo        draw this machine's memory: tiers, nodes, GPUs
@@ -62,6 +63,25 @@ usage: tierd status [--socket PATH] [-o text|json]
       --socket PATH   control socket (default: that of /etc/tierd/tierd.toml,
                       else /run/tierd/tierd.sock)
   -o, --output FORMAT text or json
+`
+
+const helpExplain = `Say why memory lies where it does, and why it was moved or not.
+
+usage: tierd explain [DECISION|WORKLOAD|PID|PID:ADDRESS] [-n N] [--socket PATH]
+                     [-o text|json]
+
+  DECISION            one decision, such as d-1042-7: what was compared, and what became of it
+  WORKLOAD, PID       the last decisions of a workload or process
+  PID:ADDRESS         those of the region of 2 MiB that an address (in hexadecimal) is in
+                      (nothing: the last decisions of all)
+
+  -n, --number N      how many decisions to list, up to 256 (default 20)
+      --socket PATH   control socket (default: that of /etc/tierd/tierd.toml,
+                      else /run/tierd/tierd.sock)
+  -o, --output FORMAT text or json
+
+The daemon remembers the last 4096 decisions.
+Exit code 1 if there is no such decision.
 `
 
 const helpRecord = `Write to a file what the running daemon's policy sees, for tierd replay.

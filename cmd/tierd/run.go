@@ -128,6 +128,9 @@ func (s *service) run(ctx context.Context) error {
 	})
 	server := control.NewServer(&s.board)
 	server.Recordings = &s.tap
+	if e, ok := l.(control.Explanations); ok {
+		server.Explanations = e
+	}
 	g.Go(func() error { return server.Serve(ctx, socket) })
 	g.Go(func() error { return metrics.Serve(ctx, listeners, metrics.Handler(m.Registry(), s.log)) })
 	g.Go(func() error {

@@ -80,7 +80,7 @@ func (c *Client) record(ctx context.Context) (io.ReadCloser, error) {
 	patient.Timeout = 0
 	resp, err := patient.Do(req)
 	if err != nil {
-		return nil, explain(err)
+		return nil, absence(err)
 	}
 	if resp.StatusCode == http.StatusOK {
 		return resp.Body, nil
@@ -100,12 +100,12 @@ func (c *Client) get(ctx context.Context, path string, into any) error {
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return explain(err)
+		return absence(err)
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	if err != nil {
-		return explain(err)
+		return absence(err)
 	}
 	if len(body) > maxAnswer {
 		return errors.New("answer is too long")
@@ -126,8 +126,8 @@ func (c *Client) get(ctx context.Context, path string, into any) error {
 	return nil
 }
 
-// explain names the errors by which the kernel says that nobody is there.
-func explain(err error) error {
+// absence names the errors by which the kernel says that nobody is there.
+func absence(err error) error {
 	var op *net.OpError
 	switch {
 	case errors.Is(err, fs.ErrPermission):

@@ -3,6 +3,9 @@
 // It is HTTP with JSON over a Unix socket, so that curl --unix-socket can speak it, too:
 //
 //	GET /v1/status   the [status.Status]
+//	GET /v1/record   a recording, for as long as the client reads
+//	GET /v1/explain  a [status.Explanation] of what decision=, workload=, pid= or pid= and
+//	                 address= name, or of the last decisions, up to limit=
 //
 // Errors are JSON as well: {"error": "…", "hint": "…"}. What a later version adds goes under /v1/ as long as
 // clients of this one understand it.

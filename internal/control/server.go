@@ -31,6 +31,8 @@ type Recordings interface {
 type Server struct {
 	// Recordings, if set, are served at /v1/record.
 	Recordings Recordings
+	// Explanations, if set, are served at /v1/explain.
+	Explanations Explanations
 
 	board *status.Board
 }
@@ -64,8 +66,11 @@ func (s *Server) Handler() http.Handler {
 	if s.Recordings != nil {
 		mux.HandleFunc("/v1/record", s.record)
 	}
+	if s.Explanations != nil {
+		mux.HandleFunc("/v1/explain", s.explain)
+	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
-		answer(w, http.StatusNotFound, Failure{Error: "no such resource", Hint: "this version has /v1/status and /v1/record"})
+		answer(w, http.StatusNotFound, Failure{Error: "no such resource", Hint: "this version has /v1/status, /v1/explain and /v1/record"})
 	})
 	return http.MaxBytesHandler(mux, maxBody)
 }

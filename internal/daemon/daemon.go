@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/tierd/tierd/config"
+	"github.com/tierd/tierd/internal/explain"
 	"github.com/tierd/tierd/internal/hostfs"
 	"github.com/tierd/tierd/internal/process"
 	"github.com/tierd/tierd/internal/record"
@@ -94,6 +95,7 @@ type Daemon struct {
 	workloads []*workload
 
 	queue   []policy.Move
+	marks   []mark    // of the queue
 	moveAt  time.Time // when the rate limit may let the next move through
 	planned map[plannedKey]float64
 	plan    *policy.Plan
@@ -110,6 +112,11 @@ type Daemon struct {
 	moved    uint64
 	drops    map[status.Drop]uint64
 	errs     status.Errors
+
+	ring    explain.Ring
+	epochOf *explain.Epoch // of the plan
+	names   *explain.Machine
+	settled []policy.Settled
 }
 
 // New makes a Daemon. It starts nothing.
@@ -300,7 +307,7 @@ func (d *Daemon) adopt(c *config.Config) {
 		d.tracker.SetBudget(c.Sampler.CPUBudget.Fraction(), c.Sampler.BurstBudget.Fraction(), int(c.Sampler.DetailMemory))
 	}
 	d.drops[status.DropStopped] += uint64(len(d.queue))
-	d.queue = nil
+	d.queue, d.marks = nil, nil
 	d.setWorkloads()
 	// Every process is matched anew.
 	for pid := range d.procs {
@@ -332,7 +339,7 @@ func (d *Daemon) watchRival() {
 	d.rival = rival
 	d.o.Log.Info("second mover", "present", rival != "", "reason", rival)
 	d.drops[status.DropStopped] += uint64(len(d.queue))
-	d.queue = nil
+	d.queue, d.marks = nil, nil
 	d.setWorkloads()
 }
 

@@ -66,7 +66,9 @@ func (d *Daemon) decide() {
 	s.SincePhase = d.tracker.SincePhase()
 	d.markRefused(s.Processes)
 	d.setPressures(s)
-	d.plan = d.o.Tap.Decide(&d.control, s, d.params(s.MoveCost))
+	p := d.params(s.MoveCost)
+	d.plan = d.o.Tap.Decide(&d.control, s, p)
+	d.remember(s, &p)
 	d.tracker.Steer(s.Processes, d.plan)
 	d.planOf = d.planOf[:0]
 	for i := range s.Processes {
@@ -78,6 +80,7 @@ func (d *Daemon) decide() {
 	d.enforcing.Begin()
 	d.observing.Begin()
 	d.queue = append(d.queue, d.plan.Moves...)
+	d.mark()
 }
 
 // markRefused tells the policy what the kernel refuses to move: a region as
@@ -117,8 +120,8 @@ func (d *Daemon) move(ctx context.Context) {
 		for n < len(d.queue) && n < maxRun && d.queue[n].ID == d.queue[0].ID {
 			n++
 		}
-		run := d.queue[:n]
-		d.queue = d.queue[n:]
+		run, marks := d.queue[:n], d.marks[:n]
+		d.queue, d.marks = d.queue[n:], d.marks[n:]
 		m := d.memberOf(run[0].ID)
 		if m == nil {
 			d.drops[status.DropGone] += uint64(n)
@@ -128,19 +131,19 @@ func (d *Daemon) move(ctx context.Context) {
 			run[i].Pieces &= d.tracker.Movable(run[i].ID, run[i].Addr)
 			if run[i].Pieces == 0 {
 				d.drops[status.DropStale]++
-				run = append(run[:i:i], run[i+1:]...)
+				run, marks = append(run[:i:i], run[i+1:]...), append(marks[:i:i], marks[i+1:]...)
 				continue
 			}
 			i++
 		}
 		if !m.workload.enforce {
-			run = d.unplanned(run)
+			run, marks = d.unplanned(run, marks)
 		}
 		if len(run) == 0 {
 			continue
 		}
-		rest, progress := d.carry(ctx, m, run)
-		d.queue = append(rest, d.queue...)
+		rest, restMarks, progress := d.carry(ctx, m, run, marks)
+		d.queue, d.marks = append(rest, d.queue...), append(restMarks, d.marks...)
 		if !progress {
 			d.moveAt = time.Now().Add(movePause)
 			return
@@ -150,12 +153,13 @@ func (d *Daemon) move(ctx context.Context) {
 
 // carry moves and counts. It returns the moves that time did not allow, and
 // whether anything else became of any page.
-func (d *Daemon) carry(ctx context.Context, m *member, run []policy.Move) (rest []policy.Move, progress bool) {
+func (d *Daemon) carry(ctx context.Context, m *member, run []policy.Move, marks []mark) (rest []policy.Move, restMarks []mark, progress bool) {
 	mover := d.observing
 	if m.workload.enforce {
 		mover = d.enforcing
 	}
 	var outcomes []migrate.Outcome
+	d.noteRun(m, run, marks)
 	busy := mover.Stats().CallTime
 	d.clock.move(func() { outcomes = mover.Move(ctx, migrate.Target{Identity: m.life}, run) })
 	if m.workload.enforce {
@@ -166,10 +170,11 @@ func (d *Daemon) carry(ctx context.Context, m *member, run []policy.Move) (rest 
 		progress = progress || o.ByResult[migrate.Unattempted] < o.Pages
 		if o.ByResult[migrate.Unattempted] > 0 && o.Err == nil {
 			// Its turn comes again, and is counted then.
-			rest = append(rest, *v)
+			rest, restMarks = append(rest, *v), append(restMarks, marks[i])
 			delete(d.planned, plannedKey{v.ID, v.Addr, v.Pieces, v.From, v.To})
 			o.ByResult[migrate.Unattempted] = 0
 		}
+		d.ring.Outcome(time.Now(), marks[i].decision, o)
 		d.count(m, v, o)
 		// What a query found on the target already is moved as well, as far as
 		// the picture of the region is concerned.
@@ -182,7 +187,7 @@ func (d *Daemon) carry(ctx context.Context, m *member, run []policy.Move) (rest 
 			d.failed(m, o.Err)
 		}
 	}
-	return rest, progress
+	return rest, restMarks, progress
 }
 
 // book tells the policy what became of moves that took so many seconds together:
@@ -240,19 +245,19 @@ func (d *Daemon) failed(m *member, err error) {
 }
 
 // unplanned leaves out the moves that were already counted lately.
-func (d *Daemon) unplanned(run []policy.Move) []policy.Move {
+func (d *Daemon) unplanned(run []policy.Move, marks []mark) ([]policy.Move, []mark) {
 	now := d.clock.Now()
 	if len(d.planned) > maxPlanned {
 		clear(d.planned)
 	}
-	kept := run[:0]
-	for _, v := range run {
+	kept, keptMarks := run[:0], marks[:0]
+	for i, v := range run {
 		key := plannedKey{v.ID, v.Addr, v.Pieces, v.From, v.To}
 		if at, ok := d.planned[key]; ok && now-at < plannedFor {
 			continue
 		}
 		d.planned[key] = now
-		kept = append(kept, v)
+		kept, keptMarks = append(kept, v), append(keptMarks, marks[i])
 	}
-	return kept
+	return kept, keptMarks
 }
