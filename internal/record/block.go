@@ -10,6 +10,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
+var errTooLarge = errors.New("snapshot is too large to record")
+
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // Preamble is how a recording begins: the magic, the version, and a header.
@@ -32,13 +34,32 @@ func seal(b []byte, kind byte, content []byte) []byte {
 	return append(b, content...)
 }
 
-// packer packs the streams of a block.
+// parcel is a block as the loop hands it over: packing takes time that the loop
+// does not have.
+type parcel struct {
+	header *Header // of a recording that begins here, if it is known
+	frames int     // none: only a recording begins
+	key    bool    // the first frame is a key frame
+	lost   uint64  // frames just before
+	raw    [streams][]byte
+}
+
+// size is how many bytes it takes before it is packed.
+func (p *parcel) size() (n int) {
+	for i := range p.raw {
+		n += len(p.raw[i])
+	}
+	return n
+}
+
+// packer packs parcels.
 type packer struct {
 	zstd          *zstd.Encoder
 	content, done []byte
 }
 
-func (p *packer) block(frames int, raw *[streams][]byte) ([]byte, error) {
+// block is valid until the next call.
+func (p *packer) block(of *parcel) ([]byte, error) {
 	if p.zstd == nil {
 		z, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false),
 			zstd.WithEncoderLevel(zstd.SpeedBetterCompression), zstd.WithWindowSize(4<<20))
@@ -47,20 +68,38 @@ func (p *packer) block(frames int, raw *[streams][]byte) ([]byte, error) {
 		}
 		p.zstd = z
 	}
-	c := binary.AppendUvarint(p.content[:0], uint64(frames))
-	for _, s := range raw {
+	c := binary.AppendUvarint(p.content[:0], uint64(of.frames))
+	for _, s := range of.raw {
 		if len(s) > maxRaw {
-			return nil, errors.New("snapshot is too large to record")
+			return nil, errTooLarge
 		}
 		packed := p.zstd.EncodeAll(s, nil)
 		c = binary.AppendUvarint(c, uint64(len(packed)))
 		c = append(c, packed...)
 	}
 	if p.content = c; len(c) > maxBlock {
-		return nil, errors.New("snapshot is too large to record")
+		return nil, errTooLarge
 	}
 	p.done = seal(p.done[:0], kindFrames, c)
 	return p.done, nil
+}
+
+// parcel packs what is in a parcel, behind a preamble if there is a header. The
+// result is valid until the next call.
+func (p *packer) parcel(of *parcel, h *Header) (b []byte, err error) {
+	if h != nil {
+		if b, err = Preamble(h); err != nil {
+			return nil, err
+		}
+	}
+	if of.frames == 0 {
+		return b, nil
+	}
+	block, err := p.block(of)
+	if err != nil || b == nil {
+		return block, err
+	}
+	return append(b, block...), nil
 }
 
 // unpacker is the other way round.

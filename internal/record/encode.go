@@ -15,6 +15,7 @@ type Encoder struct {
 	begun  bool
 	out    [streams][]byte
 	frames int
+	key    bool // the first frame of the block is a key frame
 	byID   map[policy.ProcessID]int
 	votes  map[int64]int
 	pack   packer
@@ -181,6 +182,9 @@ func (e *Encoder) Frame(f *Frame) {
 		l.workloads = cloneWorkloads(s.Workloads)
 	}
 	l.nodes = append(l.nodes[:0], s.Nodes...)
+	if e.frames == 0 {
+		e.key = flags&frameKey != 0
+	}
 	e.begun = true
 	e.frames++
 }
@@ -517,13 +521,29 @@ func (e *Encoder) piece(d, p *policy.Piece) {
 // Block ends the block at hand and returns it, ready to be written; nil if it
 // has no frames. It is valid until the next call.
 func (e *Encoder) Block() ([]byte, error) {
-	if e.frames == 0 {
+	p := e.take([streams][]byte{})
+	if p == nil {
 		return nil, nil
 	}
-	b, err := e.pack.block(e.frames, &e.out)
-	for i := range e.out {
-		e.out[i] = e.out[i][:0]
-	}
-	e.frames = 0
+	b, err := e.pack.block(p)
+	e.reuse(p.raw)
 	return b, err
+}
+
+// take ends the block at hand and hands it out, not yet packed; nil if it has no
+// frames. The next one is written into what room it is given.
+func (e *Encoder) take(room [streams][]byte) *parcel {
+	if e.frames == 0 {
+		return nil
+	}
+	p := &parcel{frames: e.frames, key: e.key, raw: e.out}
+	e.frames = 0
+	e.reuse(room)
+	return p
+}
+
+func (e *Encoder) reuse(room [streams][]byte) {
+	for i := range room {
+		e.out[i] = room[i][:0]
+	}
 }

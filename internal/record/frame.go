@@ -2,6 +2,7 @@ package record
 
 import (
 	"math"
+	"time"
 
 	"github.com/tierd/tierd/policy"
 )
@@ -38,6 +39,14 @@ type Header struct {
 	// Tiers and Nodes are the machine's, at the begin of the recording.
 	Tiers []policy.Tier `json:"tiers"`
 	Nodes []policy.Node `json:"nodes"`
+	// Run is the same in all that one run of the daemon writes; "" if it is not known.
+	Run string `json:"run,omitempty"`
+	// Began is when the recording did, by the machine's clock.
+	Began time.Time `json:"began,omitzero"`
+	// Lost is how many plans could not be recorded just before. Resumed tells that
+	// recording was off before, or could not be done.
+	Lost    uint64 `json:"lost,omitempty"`
+	Resumed bool   `json:"resumed,omitempty"`
 }
 
 // Frame is what went into one plan, and a hash of what came out.

@@ -24,6 +24,9 @@ var (
 
 // Reader reads the frames of a recording in their order.
 type Reader struct {
+	// series, if set, has what is read after the end of in.
+	series  *series
+	places  *places
 	in      *bufio.Reader
 	offset  int64 // of what is read next
 	block   int64 // of the block at hand
@@ -36,21 +39,28 @@ type Reader struct {
 // NewReader begins to read a recording. The error wraps ErrForeign, ErrNewer or
 // ErrTorn.
 func NewReader(r io.Reader) (*Reader, error) {
-	d := &Reader{in: bufio.NewReaderSize(r, 64<<10)}
+	return newReader(r, new(places))
+}
+
+func newReader(r io.Reader, p *places) (*Reader, error) {
+	d := &Reader{in: bufio.NewReaderSize(r, 64<<10), places: p}
 	if err := d.preamble(); err != nil {
 		return nil, err
 	}
 	return d, nil
 }
 
-// File is a recording in a file.
+// File is a recording in a file, or in the segments of a ring.
 type File struct {
 	*Reader
-	file *os.File
+	close func() error
 }
 
-// Open begins to read a file. Close it.
+// Open begins to read a file, or a directory with the segments of a ring. Close it.
 func Open(path string) (*File, error) {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return openSeries(path)
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -60,11 +70,11 @@ func Open(path string) (*File, error) {
 		f.Close()
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	return &File{r, f}, nil
+	return &File{r, f.Close}, nil
 }
 
 // Close closes the file.
-func (f *File) Close() error { return f.file.Close() }
+func (f *File) Close() error { return f.close() }
 
 // Header is that of the recording being read.
 func (r *Reader) Header() *Header { return &r.header }
@@ -73,20 +83,36 @@ func (r *Reader) Header() *Header { return &r.header }
 func (r *Reader) Offset() int64 { return r.offset }
 
 // Next returns the next frame, which is valid until the next call; io.EOF after the
-// last one. An error that wraps ErrTorn says at which byte the recording breaks off.
+// last one. An error that wraps ErrTorn says at which byte the recording breaks off;
+// that of a segment is no error but a gap.
 func (r *Reader) Next() (*Frame, error) {
 	for r.err == nil {
 		f, err := r.decoder.next()
-		if err != nil {
-			r.err = fmt.Errorf("%w: block at byte %d: %w", ErrTorn, r.block, err)
-			break
+		if err == nil && f == nil {
+			err = r.advance()
+		} else if err != nil {
+			err = fmt.Errorf("%w: block at byte %d: %w", ErrTorn, r.block, err)
 		}
-		if f != nil {
+		if err != nil && r.series != nil {
+			err = r.series.follow(r, err)
+		}
+		if r.err = err; f != nil && err == nil {
+			r.places.frame(f)
 			return f, nil
 		}
-		r.err = r.advance()
 	}
 	return nil, r.err
+}
+
+// Gaps are those before the frames that were read so far.
+func (r *Reader) Gaps() []Gap { return r.places.gaps }
+
+// Segments is how many segments have been begun; 0 in a file.
+func (r *Reader) Segments() int {
+	if r.series == nil {
+		return 0
+	}
+	return r.series.begun
 }
 
 // advance reads the next block.
@@ -140,6 +166,7 @@ func (r *Reader) preamble() error {
 		return fmt.Errorf("%w: header at byte %d: %w", ErrTorn, r.block, err)
 	}
 	r.decoder.begun = false
+	r.places.header(&r.header)
 	return nil
 }
 

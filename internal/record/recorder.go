@@ -31,8 +31,8 @@ type Sink func(block []byte) bool
 
 // Stats are those of a Recorder, since its begin.
 type Stats struct {
-	// Frames were written, LeftOut to keep to the size, Dropped because the sink
-	// was too slow.
+	// Frames were handed over, LeftOut to keep to the size, Dropped because who
+	// should write them was too slow, or could not.
 	Frames, LeftOut, Dropped uint64
 	Bytes                    uint64 // handed to the sink
 }
@@ -43,7 +43,10 @@ type Recorder struct {
 	// All leaves out nothing, however large that gets.
 	All bool
 
-	sink Sink
+	// hand takes a block, and says whether it did.
+	hand func(*parcel) bool
+	// queue, if set, is what takes them.
+	queue *queue
 	// blockSeconds bounds how long frames wait for their block to be written.
 	blockSeconds float64
 	encoder      *Encoder
@@ -57,13 +60,41 @@ type Recorder struct {
 	ratio        float64 // packed by raw
 	lastCost     float64 // of the last frame, in bytes
 	begun        bool
+	spare        [streams][]byte // room for the next block
+	lost         uint64          // frames since the last one that was handed over
+	choked       bool            // the queue was full; it is left to empty itself
 	stats        Stats
 	err          error
 }
 
-// NewRecorder makes a recorder, which begins with a key frame.
+// NewRecorder makes a recorder, which begins with a key frame and packs at once.
 func NewRecorder(to Sink) *Recorder {
-	return &Recorder{sink: to, encoder: NewEncoder(), ratio: guess, blockSeconds: blockSeconds}
+	r := newRecorder()
+	r.hand = func(p *parcel) bool {
+		b, err := r.encoder.pack.block(p)
+		if err != nil {
+			r.err = err
+			return false
+		}
+		r.packed(p.size(), len(b))
+		if !to(slices.Clone(b)) {
+			return false
+		}
+		r.stats.Bytes += uint64(len(b))
+		return true
+	}
+	return r
+}
+
+func newRecorder() *Recorder {
+	return &Recorder{encoder: NewEncoder(), ratio: guess, blockSeconds: blockSeconds}
+}
+
+// newQueued makes a recorder that leaves packing to who empties the queue.
+func newQueued(q *queue) *Recorder {
+	r := newRecorder()
+	r.queue, r.hand = q, q.put
+	return r
 }
 
 // Stats are what has become of the frames so far.
@@ -98,8 +129,14 @@ type pending struct {
 func (r *Recorder) before(c *policy.Controller, s *policy.Snapshot, p policy.Params) pending {
 	r.number++
 	r.earn(s)
+	if r.queue != nil && !r.heed() {
+		return pending{skip: true}
+	}
 	if r.err != nil || !r.All && r.begun && r.credit < r.lastCost {
 		r.stats.LeftOut++
+		if r.queue != nil {
+			r.queue.leftOut.Add(1)
+		}
 		r.missed = true
 		return pending{skip: true}
 	}
@@ -119,6 +156,40 @@ func (r *Recorder) before(c *policy.Controller, s *policy.Snapshot, p policy.Par
 		f.State = state
 	}
 	return pending{frame: f}
+}
+
+// heed does what the other end of the queue asks for, and says whether there is
+// anything to record for.
+func (r *Recorder) heed() bool {
+	q := r.queue
+	if raw, packed := q.result(); raw > 0 {
+		r.packed(raw, packed)
+	}
+	full := r.choked && q.waiting.Load() > 0
+	if q.paused.Load() || full {
+		n := r.encoder.Frames()
+		r.encoder.take(r.encoder.out)
+		r.encoder.Restart()
+		r.stats.Frames -= uint64(n)
+		r.lose(n + 1)
+		r.done = r.done[:0]
+		return false
+	}
+	r.choked = false
+	if q.renew.Swap(false) && !r.encoder.Fresh() {
+		r.flush(r.last)
+		r.encoder.Restart()
+	}
+	return true
+}
+
+// lose counts frames.
+func (r *Recorder) lose(frames int) {
+	r.stats.Dropped += uint64(frames)
+	r.lost += uint64(frames)
+	if r.queue != nil {
+		r.queue.lost.Add(uint64(frames))
+	}
 }
 
 // after writes down the plan that was made.
@@ -165,24 +236,35 @@ func (r *Recorder) earn(s *policy.Snapshot) {
 func (r *Recorder) Flush() { r.flush(r.last) }
 
 func (r *Recorder) flush(now float64) {
-	raw, frames := r.encoder.Raw(), r.encoder.Frames()
-	b, err := r.encoder.Block()
+	if r.encoder.Frames() > 0 && r.queue != nil {
+		r.spare = r.queue.room()
+	}
+	p := r.encoder.take(r.spare)
 	r.blockAt = now
-	if err != nil {
-		r.err = err
+	if p == nil {
 		return
 	}
-	if b == nil {
+	p.lost = r.lost
+	taken := r.hand(p)
+	if r.queue == nil { // else it is used over there
+		r.spare = p.raw
+	}
+	if r.err != nil {
 		return
 	}
-	ratio := float64(len(b)) / float64(raw)
-	r.credit += float64(raw)*r.ratio - float64(len(b)) // what was guessed, and what it is
-	r.ratio += (ratio - r.ratio) / 4
-	if !r.sink(slices.Clone(b)) {
-		r.stats.Dropped += uint64(frames)
-		r.stats.Frames -= uint64(frames)
+	if taken {
+		r.lost = 0
+	} else {
+		r.stats.Frames -= uint64(p.frames)
+		r.lose(p.frames)
 		r.encoder.Restart()
-		return
+		r.choked = true
 	}
-	r.stats.Bytes += uint64(len(b))
+}
+
+// packed learns what packing leaves.
+func (r *Recorder) packed(raw, packed int) {
+	ratio := float64(packed) / float64(raw)
+	r.credit += float64(raw)*r.ratio - float64(packed) // what was guessed, and what it is
+	r.ratio += (ratio - r.ratio) / 4
 }

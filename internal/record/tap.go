@@ -3,53 +3,76 @@ package record
 import (
 	"context"
 	"errors"
+	"fmt"
+	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/tierd/tierd/policy"
 )
 
 const (
-	// maxStreams bounds who records at a time: each costs the loop as much.
+	// maxStreams bounds who listens at a time: each costs the loop as much.
 	maxStreams = 4
-	// queued is how many blocks wait for one who is slow to write them.
-	queued = 16
 	// streamSeconds is the age of blocks for one who may leave at any moment.
 	streamSeconds = 2
 )
 
-// ErrBusy: as many record already as may.
-var ErrBusy = errors.New("too many recordings at a time")
+var (
+	// ErrBusy: as many record already as may.
+	ErrBusy = errors.New("too many recordings at a time")
+	// ErrClosed: there will be nothing more to record.
+	ErrClosed = errors.New("the daemon is stopping")
+)
 
-// Tap lets others record what a controller does, while it works. Decide and Done
-// belong to the loop; Stream is called by any goroutine. The loop waits for none.
+// Tap lets others record what a controller does, while it works. Decide, Done and
+// Close belong to the loop; Stream is called by any goroutine. The loop waits for
+// none.
 type Tap struct {
 	// Version is that of tierd, for the header.
 	Version string
 
-	mu   sync.Mutex
-	list []*stream // replaced, never changed
+	run    uint64 // of the header; the loop's
+	plans  uint64 // so far; the loop's
+	lost   atomic.Uint64
+	mu     sync.Mutex
+	list   []*stream // replaced, never changed
+	closed bool
 }
 
+// stream is one that records.
 type stream struct {
 	recorder *Recorder // the loop's
-	begun    bool
-	blocks   chan []byte
+	begun    bool      // the loop's
+	listener bool      // one who may be turned away
+	*queue
 }
 
-func (s *stream) put(b []byte) bool {
-	select {
-	case s.blocks <- b:
-		return true
-	default:
-		return false
-	}
+func newStream() *stream {
+	s := &stream{queue: newQueue()}
+	s.recorder = newQueued(s.queue)
+	return s
 }
 
 func (t *Tap) streams() []*stream {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.list
+}
+
+// Listeners is how many listen to Stream; lost is how many frames they or those
+// before them were too slow for.
+func (t *Tap) Listeners() (n int, lost uint64) {
+	lost = t.lost.Load()
+	for _, s := range t.streams() {
+		if s.listener {
+			n++
+			lost += s.lost.Load()
+		}
+	}
+	return n, lost
 }
 
 // Done tells the controller, and those who record, what became of moves.
@@ -62,17 +85,14 @@ func (t *Tap) Done(c *policy.Controller, list []policy.Done) {
 
 // Decide lets the controller make a plan.
 func (t *Tap) Decide(c *policy.Controller, s *policy.Snapshot, p policy.Params) *policy.Plan {
+	t.plans++
 	list := t.streams()
 	notes := make([]pending, len(list))
 	for i, to := range list {
 		if !to.begun {
-			b, err := Preamble(&Header{Version: t.Version, Tiers: s.Tiers, Nodes: s.Nodes})
-			if err != nil {
-				to.recorder.err = err
-			} else {
-				to.begun = to.put(b)
-			}
+			to.begun = to.put(&parcel{header: t.header(s)})
 		}
+		to.recorder.number = t.plans - 1
 		notes[i] = to.recorder.before(c, s, p)
 	}
 	plan := c.Decide(s, p)
@@ -82,21 +102,62 @@ func (t *Tap) Decide(c *policy.Controller, s *policy.Snapshot, p policy.Params) 
 	return plan
 }
 
-// Stream hands a recording to write, from the next plan on, until ctx ends or
-// write fails. The error is ErrBusy or that of write.
+func (t *Tap) header(s *policy.Snapshot) *Header {
+	for t.run == 0 {
+		t.run = rand.Uint64()
+	}
+	return &Header{
+		Version: t.Version, Tiers: slices.Clone(s.Tiers), Nodes: slices.Clone(s.Nodes),
+		Run: fmt.Sprintf("%016x", t.run), Began: time.Now().UTC().Truncate(time.Second),
+	}
+}
+
+// Close hands over what has not been yet, and ends all recordings. Nothing may be
+// decided afterwards.
+func (t *Tap) Close() {
+	t.mu.Lock()
+	list := t.list
+	t.list, t.closed = nil, true
+	t.mu.Unlock()
+	for _, s := range list {
+		s.recorder.Flush()
+		close(s.parcels)
+	}
+}
+
+// Stream hands a recording to write, from the next plan on, until ctx ends, the tap
+// is closed or write fails. The error is ErrBusy, ErrClosed, or that of packing or
+// write.
 func (t *Tap) Stream(ctx context.Context, write func([]byte) error) error {
-	s := &stream{blocks: make(chan []byte, queued)}
-	s.recorder = NewRecorder(s.put)
+	s := newStream()
 	s.recorder.blockSeconds = streamSeconds
+	s.listener = true
 	if err := t.join(s); err != nil {
 		return err
 	}
 	defer t.leave(s)
+	var pack packer
+	var header Header
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case b := <-s.blocks:
+		case p, more := <-s.parcels:
+			if !more {
+				return nil
+			}
+			h := p.header
+			if h != nil {
+				header = *h
+			} else if p.lost > 0 {
+				again := header
+				h, again.Lost = &again, p.lost
+			}
+			b, err := pack.parcel(p, h)
+			if err != nil {
+				return err
+			}
+			s.finish(p, len(b))
 			if err := write(b); err != nil {
 				return err
 			}
@@ -107,7 +168,16 @@ func (t *Tap) Stream(ctx context.Context, write func([]byte) error) error {
 func (t *Tap) join(s *stream) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(t.list) >= maxStreams {
+	if t.closed {
+		return ErrClosed
+	}
+	listeners := 0
+	for _, other := range t.list {
+		if other.listener {
+			listeners++
+		}
+	}
+	if s.listener && listeners >= maxStreams {
 		return ErrBusy
 	}
 	t.list = append(slices.Clone(t.list), s)
@@ -118,4 +188,7 @@ func (t *Tap) leave(s *stream) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.list = slices.DeleteFunc(slices.Clone(t.list), func(other *stream) bool { return other == s })
+	if s.listener {
+		t.lost.Add(s.lost.Load())
+	}
 }
