@@ -74,16 +74,26 @@ func (p *SocketPath) UnmarshalText(text []byte) error {
 	switch {
 	case s == "":
 		return valueErrorf(hint, "the path is empty")
-	case s[0] != '/':
-		return valueErrorf(hint, "%s is not an absolute path", quote(s))
 	case len(s) > maxSocketPath:
 		return valueErrorf(hint, "%s is longer than the %d bytes of a socket's address", quote(s), maxSocketPath)
+	}
+	if err := plainPath(s, "file", hint); err != nil {
+		return err
+	}
+	*p = SocketPath(s)
+	return nil
+}
+
+// plainPath says why a path is not absolute and in its shortest form.
+func plainPath(s, what, hint string) error {
+	switch {
+	case s[0] != '/':
+		return valueErrorf(hint, "%s is not an absolute path", quote(s))
 	case strings.IndexFunc(s, unicode.IsControl) >= 0:
 		return valueErrorf(hint, "%s has a control character", quote(s))
 	case filepath.Clean(s) != s || s == "/":
-		return valueErrorf(hint, "%s is not the plain path of a file", quote(s))
+		return valueErrorf(hint, "%s is not the plain path of a %s", quote(s), what)
 	}
-	*p = SocketPath(s)
 	return nil
 }
 
@@ -91,3 +101,30 @@ func (p *SocketPath) UnmarshalText(text []byte) error {
 func (p SocketPath) MarshalText() ([]byte, error) { return []byte(p), nil }
 
 func (p SocketPath) String() string { return string(p) }
+
+// DirPath is the absolute path of a directory, or empty for none.
+type DirPath string
+
+// maxDirPath is PATH_MAX less the final NUL and the name of a file.
+const maxDirPath = 4095 - 256
+
+// UnmarshalText reads an absolute path, or nothing.
+func (p *DirPath) UnmarshalText(text []byte) error {
+	const hint = `say "/var/lib/tierd/recordings"`
+	s := string(text)
+	if len(s) > maxDirPath {
+		return valueErrorf(hint, "the path is longer than %d bytes", maxDirPath)
+	}
+	if s != "" {
+		if err := plainPath(s, "directory", hint); err != nil {
+			return err
+		}
+	}
+	*p = DirPath(s)
+	return nil
+}
+
+// MarshalText gives the path; UnmarshalText reads it back.
+func (p DirPath) MarshalText() ([]byte, error) { return []byte(p), nil }
+
+func (p DirPath) String() string { return string(p) }

@@ -30,6 +30,7 @@ type Config struct {
 	Thrash    Thrash     `json:"thrash"`
 	Metrics   Metrics    `json:"metrics"`
 	Control   Control    `json:"control"`
+	Record    Record     `json:"record"`
 
 	src     *source // nil for Default
 	notices []Notice
@@ -117,6 +118,13 @@ type Control struct {
 	Socket SocketPath `json:"socket"`
 }
 
+// Record is [record]: a ring of recordings on disk.
+type Record struct {
+	Dir     DirPath `json:"dir"`     // empty: nothing is recorded
+	Size    Bytes   `json:"size"`    // of all segments together
+	Segment Bytes   `json:"segment"` // a new one is begun at this; at most a quarter of Size
+}
+
 // DefaultReserve is the reserve of a tier that sets none, and of a tier that
 // is discovered.
 func DefaultReserve() Reserve { return Reserve{Share: 2 * OnePercent} }
@@ -144,6 +152,7 @@ func Default() *Config {
 		},
 		Metrics: Metrics{Listen: "127.0.0.1:9417"},
 		Control: Control{Socket: "/run/tierd/tierd.sock"},
+		Record:  Record{Size: 256 * MiB, Segment: 8 * MiB},
 	}
 }
 

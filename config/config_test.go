@@ -142,6 +142,10 @@ limit = { far = "1GiB", near = "0B" }
 [workload.a]
 mode = "observe"
 uid = 5
+
+[record]
+dir = "/srv/tierd"
+size = "20MiB"
 `)
 	want := &Config{
 		Mode: ModeEnforce,
@@ -172,6 +176,7 @@ uid = 5
 		Thrash: Thrash{Separation: 3, Payback: 1, MaxWaste: OnePercent, Window: Duration(10 * time.Second),
 			Breaker: 100 * OnePercent, PSI: 5 * OnePercent},
 		Control: Control{Socket: "/tmp/t.sock"},
+		Record:  Record{Dir: "/srv/tierd", Size: 20 * MiB, Segment: 5 * MiB}, // follows
 	}
 	if diff := cmp.Diff(want, c, cmpopts.IgnoreUnexported(Config{})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -265,7 +270,7 @@ func TestMistakes(t *testing.T) {
 		{"inline array of tables", `workload = [{comm = ["x"]}]`, `1:12: workload: must be a table, not a list (hint: write [workload.NAME])`},
 		{"far key", "cpu_budget = \"3%\"", `1:1: cpu_budget: unknown key (hint: cpu_budget belongs in [sampler])`},
 		{"top key too late", "[metrics]\nmode = \"observe\"", `2:1: metrics.mode: unknown key (hint: mode belongs at the top, before the first [table] or in [workload.NAME])`},
-		{"unknown table", "[sampling]", `1:2: sampling: unknown key (hint: the keys here are mode, tier, topology, workload, sampler, migrate, thrash, metrics, control)`},
+		{"unknown table", "[sampling]", `1:2: sampling: unknown key (hint: the keys here are mode, tier, topology, workload, sampler, migrate, thrash, metrics, control, record)`},
 		{"case", "Mode = \"observe\"", `1:1: Mode: unknown key (hint: did you mean "mode"?)`},
 		{"element", "[workload.w]\ncomm = [\n  \"ok\", # fine\n  3,\n]", `4:3: comm: must be a pattern in quotes (hint: say "3")`},
 		{"nested list", "[workload.w]\ncomm = [[\"x\"]]", `2:9: comm: must be a pattern, not a list (hint: say "python3*")`},
@@ -309,12 +314,17 @@ func TestMistakes(t *testing.T) {
 		{"detail", "sampler.detail_memory = \"1KiB\"", `1:25: detail_memory: 1KiB is below 1MiB (hint: the range is 1MiB to 64GiB)`},
 		{"rate", "migrate.rate = \"1KiB/s\"", `1:16: rate: 1KiB/s is below 1MiB/s (hint: the range is 1MiB/s to 1TiB/s)`},
 		{"batch latency", "migrate.batch_latency = \"2s\"", `1:25: batch_latency: 2s is above 1s (hint: the range is 1ms to 1s)`},
+		{"record dir", "record.dir = \"recordings\"", `1:14: dir: "recordings" is not an absolute path (hint: say "/var/lib/tierd/recordings")`},
+		{"record size", "[record]\nsize = \"1KiB\"", `2:8: size: 1KiB is below 1MiB (hint: the range is 1MiB to 1TiB)`},
+		{"record segment", "[record]\nsize = \"8MiB\"\nsegment = \"3MiB\"", `3:11: segment: 3MiB is above a quarter of the size of 8MiB (hint: say "2MiB", or leave the key out)`},
+		{"record segment of the default", "[record]\nsegment = \"1GiB\"", `2:11: segment: 1GiB is above a quarter of the size of 256MiB (hint: say "64MiB", or leave the key out)`},
+		{"record size only", "[record]\nsize = 8\nsegment = \"3MiB\"", `2:8: size: "8" has no unit (hint: say "8GiB" or "8MiB")`},
 		{"source", "sampler.source = [\"auto\", \"damon\"]", `1:19: source: "auto" stands alone (hint: say source = "auto")`},
 		{"source twice", "sampler.source = [\"damon\", \"damon\"]", `1:28: source: "damon" is named twice`},
 		{"limit", "[tier.hbm]\nnodes = \"1\"\n[workload.w]\nuid = 1\nlimit.hbn = \"1GiB\"", `5:7: workload.w.limit.hbn: there is no tier "hbn" (hint: did you mean "hbm"?)`},
 		{"limit of no tier", "[tier.none]\nnodes = \"1\"\n[workload.w]\nuid = 1\nlimit.none = \"1GiB\"", `5:7: workload.w.limit.none: "none" is no tier: tierd puts nothing on its nodes (hint: leave the limit out)`},
 		{"limit beside no tier", "tier.none.nodes = \"1\"\ntier.hbm.nodes = \"0\"\n[workload.w]\nuid = 1\nlimit.dram = \"1GiB\"", `5:7: workload.w.limit.dram: there is no tier "dram" (hint: the tiers are hbm)`},
-		{"control characters", "\"a\\u001b[2J\\u202e\" = 1", `1:1: "a\u001b[2J\u202e": unknown key (hint: the keys here are mode, tier, topology, workload, sampler, migrate, thrash, metrics, control)`},
+		{"control characters", "\"a\\u001b[2J\\u202e\" = 1", `1:1: "a\u001b[2J\u202e": unknown key (hint: the keys here are mode, tier, topology, workload, sampler, migrate, thrash, metrics, control, record)`},
 		{"too many tiers", many(70, `tier.t%d.nodes = "%[1]d"`), `65:6: tier.t64: more than 64 tiers`},
 		{"too many workloads", many(300, `workload.w%d.uid = 1`), `257:10: workload.w256: more than 256 workloads`},
 		{"too many patterns", "[workload.w]\nuid = [\n" + many(1100, `%d,`) + "]", `1027:1: uid: more than 1024 selector values in the file`},

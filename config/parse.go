@@ -191,6 +191,11 @@ func (d *decoder) rules() []rule {
 		{name: "control", table: []rule{
 			{name: "socket", value: d.text(&c.Control.Socket)},
 		}},
+		{name: "record", table: []rule{
+			{name: "dir", value: d.text(&c.Record.Dir)},
+			{name: "size", value: d.text(&c.Record.Size, func() *ValueError { return bound(c.Record.Size, MiB, TiB) })},
+			{name: "segment", value: d.text(&c.Record.Segment, func() *ValueError { return bound(c.Record.Segment, 256*KiB, TiB/4) })},
+		}},
 	}
 }
 
@@ -378,6 +383,7 @@ func (d *decoder) finish() {
 		c.Workloads = append(c.Workloads, *w)
 	}
 	d.checkBudgets()
+	d.checkRecord()
 }
 
 // checkLimits rejects limits of tiers that are not in the file. Tiers that are
@@ -414,6 +420,23 @@ func (d *decoder) checkBudgets() {
 	default:
 		d.report(burst, burst.val, fmt.Sprintf("%v is below the cpu_budget of %v", s.BurstBudget, s.CPUBudget),
 			"a burst may take at least as much as the rest of the time")
+	}
+}
+
+// recordSegments is how many segments a ring has at least: when one goes, not too
+// much is gone.
+const recordSegments = 4
+
+func (d *decoder) checkRecord() {
+	r := &d.cfg.Record
+	size, segment := d.src.root.find("record", "size"), d.src.root.find("record", "segment")
+	switch most := r.Size / recordSegments; {
+	case r.Segment <= most || size != nil && size.bad || segment != nil && segment.bad:
+	case segment == nil:
+		r.Segment = most // the default follows
+	default:
+		d.report(segment, segment.val, fmt.Sprintf("%v is above a quarter of the size of %v", r.Segment, r.Size),
+			fmt.Sprintf("say %q, or leave the key out", most.String()))
 	}
 }
 
@@ -654,6 +677,8 @@ func example(dst any) (noun, value string) {
 		return "an address", "127.0.0.1:9417"
 	case *SocketPath:
 		return "a path", "/run/tierd/tierd.sock"
+	case *DirPath:
+		return "a path", "/var/lib/tierd/recordings"
 	case *PathGlob:
 		return "a pattern for a path", "/usr/bin/python3*"
 	}

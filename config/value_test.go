@@ -35,6 +35,7 @@ func newValues() map[string]func() textValue {
 		"PathGlob":   func() textValue { return new(PathGlob) },
 		"ListenAddr": func() textValue { return new(ListenAddr) },
 		"SocketPath": func() textValue { return new(SocketPath) },
+		"DirPath":    func() textValue { return new(DirPath) },
 	}
 }
 
@@ -99,6 +100,8 @@ func TestValues(t *testing.T) {
 		{"ListenAddr", "[::1]:9417", "[::1]:9417"},
 		{"ListenAddr", "localhost:9417", "localhost:9417"},
 		{"SocketPath", "/run/tierd/tierd.sock", "/run/tierd/tierd.sock"},
+		{"DirPath", "", ""},
+		{"DirPath", "/var/lib/tierd/recordings", "/var/lib/tierd/recordings"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.kind+" "+tt.text, func(t *testing.T) {
@@ -202,6 +205,11 @@ func TestValueErrors(t *testing.T) {
 		{"ListenAddr", "node7:9417", `"node7" is not an IP address (listen on 127.0.0.1, ::1 or localhost, and let a reverse proxy with TLS in front serve other hosts)`},
 		{"SocketPath", "tierd.sock", `"tierd.sock" is not an absolute path (say "/run/tierd/tierd.sock")`},
 		{"SocketPath", "", `the path is empty (say "/run/tierd/tierd.sock")`},
+		{"DirPath", "recordings", `"recordings" is not an absolute path (say "/var/lib/tierd/recordings")`},
+		{"DirPath", "/", `"/" is not the plain path of a directory (say "/var/lib/tierd/recordings")`},
+		{"DirPath", "/a/", `"/a/" is not the plain path of a directory (say "/var/lib/tierd/recordings")`},
+		{"DirPath", "/a\nb", `"/a\nb" has a control character (say "/var/lib/tierd/recordings")`},
+		{"DirPath", "/" + strings.Repeat("d", 4000), `the path is longer than 3839 bytes (say "/var/lib/tierd/recordings")`},
 		{"SocketPath", "/run/../etc/x", `"/run/../etc/x" is not the plain path of a file (say "/run/tierd/tierd.sock")`},
 		{"SocketPath", "/" + strings.Repeat("s", 107), `"/` + strings.Repeat("s", 63) + `…" is longer than the 107 bytes of a socket's address (say "/run/tierd/tierd.sock")`},
 	}
