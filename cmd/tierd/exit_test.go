@@ -71,6 +71,10 @@ func TestDrawStatus(t *testing.T) {
 			Separation: 3.5, BudgetRatio: 0.25, WasteRatio: 0.003, PressureRatio: &pressure, PaidTotal: 9, WastedTotal: 4,
 			Settings: status.ThrashSettings{Separation: 2.5, MaxWaste: 0.002, PSI: 0.1},
 		},
+		Record: status.Record{
+			Dir: "/var/\x1bx", SizeBytes: 256 << 20, Bytes: 30 << 20, Segments: 4, OldestAt: now.Add(-90 * time.Minute),
+			FramesTotal: 900, LeftOutTotal: 8, LostTotal: 7, Failing: true, LastError: "no space\x1b left",
+		},
 		Config:     status.Config{LoadedAt: now, LastReloadAt: now, LastReloadError: "t.toml:1: bad\nt.toml:2: bad", RestartNeeded: []string{"tier"}},
 		LastErrors: []status.Error{{Time: now, Workload: "tr", Message: "no\nrights", Hint: "do", Count: 3}},
 	}
@@ -81,6 +85,7 @@ func TestDrawStatus(t *testing.T) {
 		"observe (one?[31m node)", "1m00s ago: the loop is stuck", "t.toml:1: bad t.toml:2: bad", "tier has changed",
 		"hbm   1-2    2.0 GiB", "source page-table is not available: no BTF\n  hint: boot another", "90.0 %", "1.5 KiB", "planned only",
 		"waste 0.3 % of the time (limit 0.2 %), separation 3.5 (configured 2.5), budget 25 %; promotions: 9 paid, 4 wasted; memory pressure 2 % (limit 10 %)",
+		"recording to /var/?x: 30 MiB of 256 MiB in 4 files, the first begun 1h30m ago; 900 plans written, 8 left out, 7 lost\n  it cannot be written, and is tried again: no space? left",
 		"breaker of tr?ain: open; 75 %? of its moves", "no rights  (3 times)",
 	} {
 		if !strings.Contains(text, want) {

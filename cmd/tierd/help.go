@@ -100,12 +100,13 @@ name of the host. It takes up to 1 MiB per hour and GiB of memory that is watche
 
 const helpReplay = `Make the plans of a recording again, and compare them with those that were recorded.
 
-usage: tierd replay FILE [-o text|json]
+usage: tierd replay FILE|DIR [-o text|json]
 
+  DIR is a directory of [record]; its segments are replayed in their order.
   -o, --output FORMAT text or json
 
 It needs neither the daemon nor the machine that the recording comes from. Of a recording that
-breaks off, what is whole is replayed, with a warning.
+breaks off, what is whole is replayed, with a warning; in a directory, what comes after it is, too.
 Exit code 1 if a plan is not as it was recorded.
 `
 

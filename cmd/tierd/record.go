@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tierd/tierd/internal/control"
+	"github.com/tierd/tierd/internal/status"
 )
 
 func (a *app) record() *cobra.Command {
@@ -47,6 +48,28 @@ func (a *app) record() *cobra.Command {
 		return nil
 	}
 	return cmd
+}
+
+// drawRecord writes how the ring of [record] stands.
+func drawRecord(w io.Writer, r *status.Record, now time.Time) {
+	if r.Dir == "" {
+		return
+	}
+	fmt.Fprintf(w, "\nrecording to %s: %s of %s in %d files", oneLine(r.Dir), bytesText(r.Bytes), bytesText(r.SizeBytes), r.Segments)
+	if !r.OldestAt.IsZero() {
+		fmt.Fprintf(w, ", the first begun %s ago", ago(now.Sub(r.OldestAt)))
+	}
+	fmt.Fprintf(w, "; %d plans written", r.FramesTotal)
+	if r.LeftOutTotal > 0 {
+		fmt.Fprintf(w, ", %d left out", r.LeftOutTotal)
+	}
+	if r.LostTotal > 0 {
+		fmt.Fprintf(w, ", %d lost", r.LostTotal)
+	}
+	fmt.Fprintln(w)
+	if r.Failing {
+		fmt.Fprintf(w, "  it cannot be written, and is tried again: %s\n", oneLine(r.LastError))
+	}
 }
 
 // recordTo writes a recording until ctx ends, and returns how many bytes it has.

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -16,7 +17,7 @@ import (
 )
 
 func (a *app) replay() *cobra.Command {
-	cmd := command("replay FILE", "Make the plans of a recording again", helpReplay, cobra.ExactArgs(1), nil)
+	cmd := command("replay FILE|DIR", "Make the plans of a recording again", helpReplay, cobra.ExactArgs(1), nil)
 	cmd.ValidArgsFunction = nil // files
 	out := output(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -67,6 +68,10 @@ type replaySummary struct {
 	SchemaVersion int           `json:"schema_version"`
 	Recording     record.Header `json:"recording"`
 	Torn          string        `json:"torn,omitempty"` // where and why it breaks off
+	// Segments is how many files of a ring were replayed. Gaps are where something is
+	// missing.
+	Segments int          `json:"segments,omitempty"`
+	Gaps     []record.Gap `json:"gaps,omitempty"`
 	// Epochs were replayed, LeftOut are not in the recording.
 	Epochs  uint64  `json:"epochs"`
 	LeftOut uint64  `json:"left_out"`
@@ -137,7 +142,9 @@ func replay(in *record.Reader, stop func() bool) (*replaySummary, error) {
 			sum.Workloads = []string{}
 		}
 		sum.Same = sum.Difference == nil
+		sum.Segments, sum.Gaps = in.Segments(), in.Gaps()
 	}()
+	gaps := 0
 	var player record.Player
 	var number uint64
 	var last, nextHit, every float64
@@ -154,8 +161,13 @@ func replay(in *record.Reader, stop func() bool) (*replaySummary, error) {
 		if err != nil {
 			return sum, err
 		}
-		if sum.Epochs > 0 {
-			if f.Number > number {
+		// What lies in a gap was not left out, and two runs have nothing between them.
+		var gap *record.Gap
+		if all := in.Gaps(); len(all) > gaps {
+			gap, gaps = &all[len(all)-1], len(all)
+		}
+		if sum.Epochs > 0 && (gap == nil || !gap.Restart) {
+			if f.Number > number && (gap == nil || gap.Plans == 0) {
 				sum.LeftOut += f.Number - number - 1
 			}
 			if step := f.Snapshot.Seconds - last; step > 0 && !math.IsInf(step, 0) {
@@ -231,13 +243,51 @@ func hits(plan *policy.Plan, seconds float64) (hitPoint, bool) {
 	return p, all > 0 && !math.IsInf(all, 0)
 }
 
+// drawGaps says what is missing, and where.
+func drawGaps(w io.Writer, gaps []record.Gap) {
+	const shown = 20
+	for i := range gaps {
+		if i == shown {
+			fmt.Fprintf(w, "and %d more gaps\n", len(gaps)-shown)
+			break
+		}
+		g := &gaps[i]
+		var what []string
+		if g.Torn != "" {
+			what = append(what, oneLine(g.Torn))
+		}
+		if g.Restart {
+			what = append(what, "tierd was started anew")
+		}
+		if g.Plans > 0 {
+			what = append(what, fmt.Sprintf("%d epochs are missing, over %.0f s", g.Plans, g.Seconds))
+		}
+		fmt.Fprint(w, "gap")
+		switch {
+		case g.Before != "":
+			fmt.Fprintf(w, " before %s", oneLine(g.Before))
+		case g.After != "":
+			fmt.Fprintf(w, " at the end of %s", oneLine(g.After))
+		}
+		fmt.Fprintf(w, ": %s\n", strings.Join(what, "; "))
+	}
+}
+
 // drawReplay writes a summary for a person.
 func drawReplay(w io.Writer, s *replaySummary) {
-	fmt.Fprintf(w, "recorded by tierd %s: %d epochs over %.0f s", oneLine(s.Recording.Version), s.Epochs, s.Seconds)
+	fmt.Fprintf(w, "recorded by tierd %s", oneLine(s.Recording.Version))
+	if at := s.Recording.Began; !at.IsZero() {
+		fmt.Fprintf(w, " from %s on", at.UTC().Format("2006-01-02 15:04:05 UTC"))
+	}
+	if s.Segments > 0 {
+		fmt.Fprintf(w, ", in %d segments", s.Segments)
+	}
+	fmt.Fprintf(w, ": %d epochs over %.0f s", s.Epochs, s.Seconds)
 	if s.LeftOut > 0 {
 		fmt.Fprintf(w, ", %d more were left out", s.LeftOut)
 	}
 	fmt.Fprintln(w)
+	drawGaps(w, s.Gaps)
 	for _, name := range s.Workloads {
 		fmt.Fprintf(w, "workload %s\n", oneLine(name))
 	}

@@ -66,6 +66,18 @@ func recordings(dir string) error {
 			return err
 		}
 	}
+	ring := filepath.Join(dir, "ring")
+	if err := os.Mkdir(ring, 0o700); err != nil {
+		return err
+	}
+	for name, b := range map[string][]byte{
+		"tierd-00000002-20260601T000000Z.rec": whole, "tierd-00000003-20260101T000000Z.rec": whole[:len(whole)-1],
+		"tierd-00000010-20250101T000000Z.rec": whole, "notes.txt": []byte("mine"),
+	} {
+		if err := os.WriteFile(filepath.Join(ring, name), b, 0o644); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

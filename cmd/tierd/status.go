@@ -81,6 +81,7 @@ func drawStatus(w io.Writer, s *status.Status, now time.Time) {
 	drawSources(w, s)
 	drawWorkloads(w, s)
 	drawThrash(w, s)
+	drawRecord(w, &s.Record, now)
 	if len(s.LastErrors) > 0 {
 		fmt.Fprintln(w, "\nlast errors")
 		for _, e := range s.LastErrors {

@@ -104,6 +104,10 @@ type Daemon struct {
 	// pressureNext is the first process whose cgroup is asked at the next scan.
 	pressureNext int
 
+	recorder      *record.Ring
+	recordErrors  uint64 // that were noted
+	recordFailing bool
+
 	epochs uint64
 	// interval is how long it is from the last epoch to the next.
 	interval time.Duration
@@ -213,6 +217,7 @@ func (d *Daemon) unavailable(err error) {
 func (d *Daemon) Run(ctx context.Context) error {
 	d.open()
 	defer d.close()
+	defer d.startRing()()
 
 	var epochAt, scanAt time.Time
 	timer := time.NewTimer(0)
@@ -308,6 +313,7 @@ func (d *Daemon) adopt(c *config.Config) {
 	}
 	d.drops[status.DropStopped] += uint64(len(d.queue))
 	d.queue, d.marks = nil, nil
+	d.setRing()
 	d.setWorkloads()
 	// Every process is matched anew.
 	for pid := range d.procs {

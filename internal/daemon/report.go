@@ -43,6 +43,7 @@ func (d *Daemon) publish(now time.Time, took time.Duration) {
 	d.reportMover(s)
 	d.reportWorkloads(s)
 	d.reportThrash(s)
+	d.reportRecord(s)
 	d.o.Board.Publish(s)
 }
 

@@ -33,6 +33,7 @@ tierd serves these at ` + "`/metrics`" + ` of the address in ` + "`[metrics] lis
 	list("`reason` of `tierd_drops_total`", append(drops(), other))
 	list("`reason` of `tierd_workload_unmovable_bytes`", []string{reasonImmovable, reasonBound, reasonShared})
 	list("`reason` of `tierd_workload_vetoed_pages`", append(vetoes(), other))
+	list("`result`", recordResults())
 	list("`key`", settings())
 	list("`state`", status.BreakerStates())
 	list("`source`", []string{"page-table", "hint-fault", "precise", "damon"})

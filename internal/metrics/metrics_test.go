@@ -68,6 +68,10 @@ func picture() *status.Status {
 			PaidTotal: 900, WastedTotal: 40, UndoneTotal: 30, PingPongsTotal: 35, SecondsTotal: 1.5, WastedSecondsTotal: 0.0625,
 			Settings: status.ThrashSettings{Separation: 2.5, Payback: 1.5, MaxWaste: 0.002, WindowSeconds: 60, Breaker: 0.5, PSI: 0.1},
 		},
+		Record: status.Record{
+			Dir: "/var/lib/tierd/recordings", SizeBytes: 256 << 20, SegmentBytes: 8 << 20, Bytes: 30 << 20, Segments: 4,
+			OldestAt: time.Unix(1_699_990_000, 0), FramesTotal: 40_000, LeftOutTotal: 300, LostTotal: 7, ErrorsTotal: 2, Listeners: 1, ListenersLostTotal: 5,
+		},
 		Config:     status.Config{LoadedAt: time.Unix(1_700_000_000, 0), LastReloadOK: true, ReloadsTotal: 3},
 		DropsTotal: map[status.Drop]uint64{status.DropStale: 5, "from the future": 1},
 	}

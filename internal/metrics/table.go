@@ -70,7 +70,7 @@ const epochName = "tierd_epoch_duration_seconds"
 
 // Definitions is the table of all metrics, in the order of their names.
 func Definitions() []Definition {
-	all := slices.Concat(thrashDefinitions(), breakerDefinitions(), []Definition{
+	all := slices.Concat(thrashDefinitions(), breakerDefinitions(), recordDefinitions(), []Definition{
 		{"tierd_build_info", Gauge, []string{"version", "revision", "goversion"}, "Always 1; the labels say which build is running.", nil},
 		{"tierd_config_last_reload_success_timestamp_seconds", Gauge, nil, "When the configuration in force was loaded.", func(v *view, emit emitter) {
 			emit(float64(v.Config.LoadedAt.UnixMilli()) / 1000)

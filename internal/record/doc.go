@@ -18,14 +18,23 @@
 // predicted from ticks of 1/64 s, as the sampler has them, and written only
 // where the prediction is not exact to the last bit.
 //
+// # The ring
+//
+// A Ring writes such files to a directory, one after the other, each with a
+// header and a key frame: its segments. Their sequence gives their order, and the
+// oldest go when all together would be larger than they may. A header in the middle of
+// a segment says how many plans were lost before it.
+//
 // # Invariants
 //
 // What is read is bit by bit what was written. A file that is cut off
 // anywhere reads up to the last whole block. No input makes the reader panic
-// or use more than a bounded amount of memory.
+// or use more than a bounded amount of memory. The loop never waits for who packs
+// or writes what it hands over, and segments never take more room than they may.
 //
 // # Concurrency
 //
-// An Encoder, a Decoder and a Player belong to one goroutine each. A Recorder takes
-// frames on the goroutine of the loop and writes them on one of its own.
+// An Encoder, a Decoder, a Recorder and a Player belong to one goroutine each. A
+// Tap has a Recorder for each who listens, on the goroutine of the loop, and a bounded
+// queue to the goroutine that packs and writes: that of Stream's caller, or Ring.Run.
 package record

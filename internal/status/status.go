@@ -34,6 +34,7 @@ type Status struct {
 	Workloads []Workload `json:"workloads"` // in the configuration's order
 	Migrate   Migrate    `json:"migrate"`
 	Thrash    Thrash     `json:"thrash"`
+	Record    Record     `json:"record"`
 	// Config is laid over the loop's picture by [Board.Load].
 	Config Config `json:"config"`
 	// DropsTotal counts what was given up, by the reasons of [Drops].
