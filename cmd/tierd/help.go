@@ -86,9 +86,11 @@ Exit code 1 if there is no such decision.
 
 const helpRecord = `Write to a file what the running daemon's policy sees, for tierd replay.
 
-usage: tierd record -o FILE [--for DURATION] [--socket PATH]
+usage: tierd record -o FILE|DIR [--for DURATION] [--size SIZE] [--socket PATH]
 
-  -o, --output FILE   where to write; what is there is replaced
+  -o, --output FILE   where to write; what is there is replaced. In a directory, files are added
+                      as [record] does: the oldest are deleted when all take more than --size
+      --size SIZE     of all files in a directory, such as 1GiB (default 256MiB)
       --for DURATION  for how long, such as 90s or 1h (default: until SIGINT or SIGTERM)
       --socket PATH   control socket (default: that of /etc/tierd/tierd.toml,
                       else /run/tierd/tierd.sock)

@@ -6,7 +6,9 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
+	"github.com/tierd/tierd/config"
 	"github.com/tierd/tierd/internal/control"
 	"github.com/tierd/tierd/internal/record"
 	"github.com/tierd/tierd/internal/status"
@@ -39,42 +41,52 @@ func TestRecord(t *testing.T) {
 		}
 	}()
 
-	// One records until it has something, the other until the server ends.
-	ctx, stop := context.WithCancel(t.Context())
-	defer stop()
-	type answer struct {
-		n   int64
-		err error
-	}
-	first := make(chan answer, 1)
-	go func() {
-		n, err := recordTo(ctx, socket, file)
-		first <- answer{n, err}
-	}()
-	var c policy.Controller
-	s := &policy.Snapshot{}
-	size := func() int64 {
-		info, err := os.Stat(file)
-		if err != nil {
-			return 0
-		}
-		return info.Size()
-	}
-	for size() < 1000 {
-		s.Seconds += 3
-		tap.Decide(&c, s, policy.DefaultParams())
-	}
-	stop()
-	if got := <-first; got.err != nil || got.n != size() {
-		t.Fatalf("%+v, the file has %d bytes", got, size())
-	}
-	f, err := record.Open(file)
-	if err != nil {
+	ring := filepath.Join(dir, "ring")
+	if err := os.Mkdir(ring, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
-	sum, err := replay(f.Reader, func() bool { return false })
-	if err != nil && !errors.Is(err, record.ErrTorn) || !sum.Same || sum.Epochs == 0 || sum.Recording.Version != "1" {
-		t.Errorf("%+v, %v", sum, err)
+	var c policy.Controller
+	s := &policy.Snapshot{}
+	for _, to := range []struct{ path, files string }{{file, file}, {ring, filepath.Join(ring, "*")}} {
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		type answer struct {
+			n   int64
+			err error
+		}
+		first := make(chan answer, 1)
+		go func() {
+			n, err := recordTo(ctx, socket, to.path, config.MiB)
+			first <- answer{n, err}
+		}()
+		size := func() (n int64) {
+			files, err := filepath.Glob(to.files)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, f := range files {
+				if info, err := os.Stat(f); err == nil {
+					n += info.Size()
+				}
+			}
+			return n
+		}
+		for deadline := time.Now().Add(20 * time.Second); size() < 1000 && time.Now().Before(deadline); {
+			s.Seconds += 3
+			tap.Decide(&c, s, policy.DefaultParams())
+		}
+		stop()
+		if got := <-first; got.err != nil || got.n != size() {
+			t.Fatalf("%s: %+v, there are %d bytes", to.path, got, size())
+		}
+		f, err := record.Open(to.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		sum, err := replay(f.Reader, func() bool { return false })
+		if err != nil && !errors.Is(err, record.ErrTorn) || !sum.Same || sum.Epochs == 0 || sum.Recording.Version != "1" {
+			t.Errorf("%s: %+v, %v", to.path, sum, err)
+		}
 	}
 }

@@ -142,6 +142,12 @@ func (d *Decoder) block(content []byte) error {
 	return nil
 }
 
+// key tells whether the block begins with a key frame.
+func (d *Decoder) key() bool {
+	misc := d.in[streamMisc].b
+	return d.left > 0 && len(misc) > 0 && misc[0]&frameKey != 0
+}
+
 func (d *Decoder) bad() bool {
 	for i := range d.in {
 		if d.in[i].bad {

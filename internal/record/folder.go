@@ -47,6 +47,7 @@ const (
 type disk struct {
 	path string
 	root *os.Root
+	lock *os.File // nil where it is only read
 }
 
 var _ folder = (*disk)(nil)
@@ -61,12 +62,29 @@ func openDisk(path string) (folder, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &disk{path, root}
-	if err := d.check("", nil); err != nil {
-		root.Close()
+	d := &disk{path: path, root: root}
+	if err := errors.Join(d.check("", nil), d.own()); err != nil {
+		d.close()
 		return nil, err
 	}
 	return d, nil
+}
+
+// own keeps other processes from writing there: each would know half of the size.
+func (d *disk) own() error {
+	f, err := d.root.Open(".")
+	if err != nil {
+		return err
+	}
+	d.lock = f
+	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return fmt.Errorf("%s: another tierd records to it", d.path)
+	}
+	if err != nil {
+		return &fs.PathError{Op: "flock", Path: d.path, Err: err}
+	}
+	return nil
 }
 
 func (d *disk) check(name string, f file) error {
@@ -154,4 +172,9 @@ func (d *disk) remove(name string) error {
 	return nil
 }
 
-func (d *disk) close() error { return d.root.Close() }
+func (d *disk) close() error {
+	if d.lock != nil {
+		d.lock.Close() // nothing was written to it
+	}
+	return d.root.Close()
+}

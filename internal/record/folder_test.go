@@ -44,6 +44,14 @@ func TestFolderIsTrustworthy(t *testing.T) {
 			t.Errorf("%s: %v, want %q", tt.path, err, tt.problem)
 		}
 	}
+	d, err := openDisk(filepath.Join(base, "own"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.close()
+	if _, err := openDisk(filepath.Join(base, "own")); err == nil || !strings.Contains(err.Error(), "another tierd") {
+		t.Errorf("twice: %v", err)
+	}
 	if info, err := os.Stat(filepath.Join(base, "new")); err != nil || info.Mode().Perm() != folderMode {
 		t.Errorf("a new one: %v, %v", info, err)
 	}

@@ -89,7 +89,7 @@ func (r *Reader) Next() (*Frame, error) {
 	for r.err == nil {
 		f, err := r.decoder.next()
 		if err == nil && f == nil {
-			err = r.advance()
+			_, err = r.advance()
 		} else if err != nil {
 			err = fmt.Errorf("%w: block at byte %d: %w", ErrTorn, r.block, err)
 		}
@@ -115,28 +115,28 @@ func (r *Reader) Segments() int {
 	return r.series.begun
 }
 
-// advance reads the next block.
-func (r *Reader) advance() error {
+// advance reads the next block, or the header of another recording.
+func (r *Reader) advance() (begun bool, err error) {
 	first, err := r.in.Peek(1)
 	switch {
 	case err == io.EOF:
-		return io.EOF
+		return false, io.EOF
 	case err != nil:
-		return fmt.Errorf("byte %d: %w", r.offset, err)
+		return false, fmt.Errorf("byte %d: %w", r.offset, err)
 	case first[0] == magic[0]: // another recording follows
-		return r.preamble()
+		return true, r.preamble()
 	}
 	kind, err := r.read()
 	if err != nil {
-		return err
+		return false, err
 	}
 	if kind != kindFrames {
-		return fmt.Errorf("%w: block at byte %d is of an unknown kind %#02x", ErrTorn, r.block, kind)
+		return false, fmt.Errorf("%w: block at byte %d is of an unknown kind %#02x", ErrTorn, r.block, kind)
 	}
 	if err := r.decoder.block(r.content); err != nil {
-		return fmt.Errorf("%w: block at byte %d: %w", ErrTorn, r.block, err)
+		return false, fmt.Errorf("%w: block at byte %d: %w", ErrTorn, r.block, err)
 	}
-	return nil
+	return false, nil
 }
 
 func (r *Reader) preamble() error {

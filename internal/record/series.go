@@ -24,7 +24,7 @@ func openSeries(path string) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	all, err := readSegments(&disk{path, root})
+	all, err := readSegments(&disk{path: path, root: root})
 	if err != nil {
 		root.Close()
 		return nil, err
