@@ -86,9 +86,9 @@ func (c *cursor) f32(before float32) float32 {
 func (c *cursor) age(now int64) age {
 	v := c.u()
 	if v&1 == 0 {
-		return age{at: now - unzigzag(v>>1), runs: true}
+		return runningSince(now - unzigzag(v>>1))
 	}
-	return age{bits: uint32(v >> 1)}
+	return standing(uint32(v >> 1))
 }
 
 // text reads a text, or a state, which may be longer.
@@ -336,6 +336,7 @@ func (d *Decoder) regionsOf(q *process, ops uint64, tick int64) error {
 				continue
 			}
 		} else {
+			m = newMemory(0)
 			if n := len(now); n > 0 {
 				m.Addr = now[n-1].Addr
 			}

@@ -86,11 +86,11 @@ func (e *Encoder) f32(stream int, v, before float32) {
 }
 
 func (e *Encoder) age(stream int, a age, now int64) {
-	if a.runs {
-		e.u(stream, zigzag(now-a.at)<<1)
+	if at, runs := a.begin(); runs {
+		e.u(stream, zigzag(now-at)<<1)
 		return
 	}
-	e.u(stream, uint64(a.bits)<<1|1)
+	e.u(stream, uint64(a.bits())<<1|1)
 }
 
 func zigzag(v int64) uint64   { return uint64(v)<<1 ^ uint64(v>>63) }
@@ -231,8 +231,10 @@ func (e *Encoder) clock(s *policy.Snapshot) int64 {
 		p, q := &s.Processes[i], e.last.procs[i]
 		for j := range min(len(p.Regions), len(q.regions), 64) {
 			r, m := &p.Regions[j], &q.regions[j]
-			if a := ageOf(r.Stable, 0, ticksPerSecond); a.runs && m.stable.runs && r.Addr == m.Addr {
-				at := m.stable.at - a.at
+			age, runs := ageOf(r.Stable, 0, ticksPerSecond).begin()
+			was, ran := m.stable.begin()
+			if runs && ran && r.Addr == m.Addr {
+				at := was - age
 				if e.votes[at]++; e.votes[at] > best {
 					best, tick = e.votes[at], at
 				}
@@ -334,20 +336,25 @@ func (e *Encoder) regions(q *process, list []policy.Region, tick int64) {
 		e.byte(streamMask, mask)
 		ops, gap = ops+1, 0
 	}
-	if len(list) == len(q.regions) && slices.EqualFunc(list, q.regions, func(r policy.Region, m memory) bool { return r.Addr == m.Addr }) {
-		for i := range list {
-			if mask := q.regions[i].changes(&list[i], tick); mask != 0 {
-				op(mask)
-				e.region(&q.regions[i], &list[i], mask, tick)
-			} else {
-				gap++
-			}
+	// As long as nothing has come or gone, what is remembered stays where it is: there may
+	// be a hundred megabytes of it, and the loop waits.
+	i := 0
+	for ; i < len(list) && i < len(q.regions) && q.regions[i].Addr == list[i].Addr; i++ {
+		if mask := q.regions[i].changes(&list[i], tick); mask != 0 {
+			op(mask)
+			e.region(&q.regions[i], &list[i], mask, tick)
+		} else {
+			gap++
 		}
-	} else {
-		old, now := q.regions, slices.Grow(q.spare[:0], len(list))
+	}
+	if i < len(list) || i < len(q.regions) {
+		old := q.regions
+		now := append(slices.Grow(q.spare[:0], len(list)), old[:i]...)
 		var prev uint64
-		i, j := 0, 0
-		for j < len(list) {
+		if i > 0 {
+			prev = list[i-1].Addr
+		}
+		for j := i; j < len(list); {
 			r := &list[j]
 			switch {
 			case i < len(old) && old[i].Addr == r.Addr:
@@ -365,7 +372,7 @@ func (e *Encoder) regions(q *process, list []policy.Region, tick int64) {
 				op(0)
 				i++
 			default:
-				m := memory{Region: policy.Region{Addr: r.Addr}}
+				m := newMemory(r.Addr)
 				mask := m.changes(r, tick) | isNew
 				op(mask)
 				e.u(streamRegion, bits.RotateLeft64(r.Addr-prev, -regionBits))

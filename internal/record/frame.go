@@ -107,30 +107,39 @@ const ticksPerSecond = 64
 const varianceTicks = 12800
 
 // age is a value that grows with the clock, by one in so many ticks: it was zero
-// at tick at. Other values do not run.
-type age struct {
-	at   int64
-	runs bool
-	bits uint32 // where it does not run
-}
+// at the tick that it holds. Values that do not run are their bits, below all
+// ticks: there are millions of them, and the loop looks at each.
+type age int64
+
+// standingBase is what the bits of a value that does not run are added to.
+const standingBase = math.MinInt64
+
+func runningSince(tick int64) age { return age(max(tick, standingBase+1<<32)) }
+func standing(bits uint32) age    { return age(standingBase + int64(bits)) }
+
+// begin is the tick at which it was zero; false if it does not run.
+func (a age) begin() (tick int64, runs bool) { return int64(a), a >= standingBase+1<<32 }
+
+func (a age) bits() uint32 { return uint32(a) }
 
 // value is the age at a tick.
 func (a age) value(now int64, perOne float64) float32 {
-	if !a.runs {
-		return math.Float32frombits(a.bits)
+	at, runs := a.begin()
+	if !runs {
+		return math.Float32frombits(a.bits())
 	}
-	return float32(float64(now-a.at) / perOne)
+	return float32(float64(now-at) / perOne)
 }
 
 // ageOf is the age that has a value now.
 func ageOf(v float32, now int64, perOne float64) age {
 	if t := math.Round(float64(v) * perOne); math.Abs(t) < 1<<40 {
-		a := age{at: now - int64(t), runs: true}
+		a := runningSince(now - int64(t))
 		if same32(a.value(now, perOne), v) {
 			return a
 		}
 	}
-	return age{bits: math.Float32bits(v)}
+	return standing(math.Float32bits(v))
 }
 
 func same32(a, b float32) bool { return math.Float32bits(a) == math.Float32bits(b) }
@@ -140,6 +149,11 @@ func same64(a, b float64) bool { return math.Float64bits(a) == math.Float64bits(
 type memory struct {
 	policy.Region
 	stable, moved, vari age
+}
+
+// newMemory is that of a region that was not there before.
+func newMemory(addr uint64) memory {
+	return memory{Region: policy.Region{Addr: addr}, stable: standing(0), moved: standing(0), vari: standing(0)}
 }
 
 // past is what frames are differences to.
