@@ -122,7 +122,11 @@ func (s *service) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	g, ctx := errgroup.WithContext(ctx)
+	// The socket outlives the loop, which has the last seconds of recordings to hand over.
+	serving, stopServing := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopServing()
 	g.Go(func() error {
+		defer stopServing()
 		defer cancel()
 		return l.Run(ctx)
 	})
@@ -131,7 +135,7 @@ func (s *service) run(ctx context.Context) error {
 	if e, ok := l.(control.Explanations); ok {
 		server.Explanations = e
 	}
-	g.Go(func() error { return server.Serve(ctx, socket) })
+	g.Go(func() error { return server.Serve(serving, socket) })
 	g.Go(func() error { return metrics.Serve(ctx, listeners, metrics.Handler(m.Registry(), s.log)) })
 	g.Go(func() error {
 		for {

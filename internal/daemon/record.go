@@ -27,12 +27,18 @@ func (d *Daemon) startRing() (stop func()) {
 	return func() {
 		d.o.Tap.Close()
 		cancel()
+		written := make(chan struct{})
+		go func() {
+			defer close(written)
+			<-done
+			d.o.Tap.Wait()
+		}()
 		wait := time.NewTimer(ringWait)
 		defer wait.Stop()
 		select {
-		case <-done:
+		case <-written:
 		case <-wait.C:
-			d.o.Log.Warn("recording is not complete: the disk takes too long", "dir", d.cfg.Record.Dir.String())
+			d.o.Log.Warn("recording is not complete: who writes it takes too long")
 		}
 	}
 }

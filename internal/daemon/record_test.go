@@ -80,6 +80,45 @@ func TestRecordsToDisk(t *testing.T) {
 	})
 }
 
+// Who listens gets the last plan, too.
+func TestListenerGetsTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tap := &record.Tap{Version: "1"}
+		w := newWorld(t, enforce, func(o *daemon.Options) { o.Tap = tap })
+		file := filepath.Join(t.TempDir(), "file")
+		f, err := os.Create(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		ended := make(chan error, 1)
+		go func() {
+			ended <- tap.Stream(t.Context(), func(b []byte) error { _, err := f.Write(b); return err })
+		}()
+		w.sleep(9500 * time.Millisecond)
+		s := w.board.Load()
+		if s.Record.Listeners != 1 || s.Record.ListenersLostTotal != 0 {
+			t.Errorf("%+v", s.Record)
+		}
+		w.end()
+		synctest.Wait()
+		select {
+		case err := <-ended:
+			if err != nil {
+				t.Error(err)
+			}
+		default:
+			t.Error("it goes on after the loop's end")
+		}
+		if last, _, gaps := played(t, file); last != s.Epoch.Number || len(gaps) > 0 {
+			t.Errorf("up to %d of %d, gaps %+v", last, s.Epoch.Number, gaps)
+		}
+		if err := tap.Stream(t.Context(), nil); err != record.ErrClosed {
+			t.Errorf("after the end: %v", err)
+		}
+	})
+}
+
 // A directory that cannot be used is named, and holds up nothing.
 func TestRecordingFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

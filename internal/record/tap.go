@@ -40,6 +40,8 @@ type Tap struct {
 	mu     sync.Mutex
 	list   []*stream // replaced, never changed
 	closed bool
+	// writing are the calls of Stream.
+	writing sync.WaitGroup
 }
 
 // stream is one that records.
@@ -125,6 +127,10 @@ func (t *Tap) Close() {
 	}
 }
 
+// Wait returns when every Stream has ended, as they do when the tap is closed and what
+// was recorded is written.
+func (t *Tap) Wait() { t.writing.Wait() }
+
 // Stream hands a recording to write, from the next plan on, until ctx ends, the tap
 // is closed or write fails. The error is ErrBusy, ErrClosed, or that of packing or
 // write.
@@ -135,6 +141,7 @@ func (t *Tap) Stream(ctx context.Context, write func([]byte) error) error {
 	if err := t.join(s); err != nil {
 		return err
 	}
+	defer t.writing.Done()
 	defer t.leave(s)
 	var pack packer
 	var header Header
@@ -179,6 +186,9 @@ func (t *Tap) join(s *stream) error {
 	}
 	if s.listener && listeners >= maxStreams {
 		return ErrBusy
+	}
+	if s.listener {
+		t.writing.Add(1)
 	}
 	t.list = append(slices.Clone(t.list), s)
 	return nil
