@@ -29,8 +29,14 @@ const (
 	defaultLatency = 20 * time.Millisecond
 	// defaultCost is the assumed cost of a page before any was moved, in seconds.
 	defaultCost = 2e-6
-	// costMemory is over how many pages the measured cost is averaged.
+	// costMemory is over how many pages the measured cost is averaged, costAge for
+	// how long one is believed when nothing moves: what holds all moves back would
+	// never be measured again.
 	costMemory = 16 << 10
+	costAge    = 2 * time.Minute
+	// costDoubt is the weight, in pages, of the assumed cost. The first call is often
+	// small, and slow for reasons of its own.
+	costDoubt = 512
 )
 
 // Why a move was not tried.
@@ -110,8 +116,9 @@ type Executor struct {
 
 	pace  pacer
 	batch float64
-	// costTime and costPages are of recent calls that moved, fading.
+	// costTime and costPages are of recent calls that moved, up to costAt, fading.
 	costTime, costPages float64
+	costAt              time.Time
 	stats               Stats
 	// pretended is, in observe mode, by how much recorded moves would have changed
 	// the room of each node since Begin.
@@ -198,8 +205,16 @@ func (e *Executor) Stats() Stats {
 // CostPerPage is what moving one page has cost lately, in seconds of the calls that
 // move; 2 µs before anything was moved. In observe mode nothing is learnt.
 func (e *Executor) CostPerPage() float64 {
-	// What is assumed at first weighs as much as one small call.
-	return (e.costTime + minBatch*defaultCost) / (e.costPages + minBatch)
+	e.fade(time.Now())
+	return e.costTime / e.costPages
+}
+
+// fade goes back to what is assumed, as what moving cost gets old.
+func (e *Executor) fade(now time.Time) {
+	keep := math.Exp(-max(now.Sub(e.costAt), 0).Seconds() / costAge.Seconds())
+	e.costTime = e.costTime*keep + costDoubt*defaultCost*(1-keep)
+	e.costPages = e.costPages*keep + costDoubt*(1-keep)
+	e.costAt = now
 }
 
 // Probe finds out whether move_pages works here at all. It moves nothing.
@@ -720,6 +735,7 @@ func (r *run) adapt(pages int, took time.Duration) {
 // learn averages the cost of a page over the last pages that moved. Small
 // calls weigh little: most of their time is the call's own.
 func (r *run) learn(pages int, took time.Duration) {
+	r.fade(time.Now())
 	keep := math.Exp(-float64(pages) / costMemory)
 	r.costTime = r.costTime*keep + took.Seconds()
 	r.costPages = r.costPages*keep + float64(pages)
