@@ -151,6 +151,15 @@ func TestRing(t *testing.T) {
 				t.Fatalf("plan %d at place %d of %d, the last is %d", n, i, len(numbers), l.plans)
 			}
 		}
+		// Where somebody has taken a segment away, that many are missing.
+		_, files := dirSize(t, dir)
+		if err := os.Remove(files[2]); err != nil {
+			t.Fatal(err)
+		}
+		fewer, gaps := playAll(t, dir)
+		if len(gaps) != 1 || gaps[0].Plans != uint64(len(numbers)-len(fewer)) || gaps[0].Before != filepath.Base(files[3]) {
+			t.Errorf("%d of %d plans, gaps %+v", len(fewer), len(numbers), gaps)
+		}
 	})
 }
 
@@ -223,6 +232,9 @@ func TestFailingDisk(t *testing.T) {
 				if !st.Failing || st.LastError == "" || st.Errors < 2 || st.Errors > 8 || st.Lost < 80 {
 					t.Errorf("%+v", st)
 				}
+				if n := l.ring.stream.recorder.encoder.Frames(); n > 0 {
+					t.Errorf("%d frames were encoded for nobody", n)
+				}
 				disk.set(-1, nil)
 				l.run(90)
 				l.end()
@@ -239,7 +251,7 @@ func TestFailingDisk(t *testing.T) {
 				if numbers[0] != 1 || numbers[len(numbers)-1] != l.plans || uint64(len(numbers)) != st.Frames {
 					t.Errorf("plans %v", numbers)
 				}
-				if len(gaps) != 1 || gaps[0].Plans != st.Lost || gaps[0].Seconds != float64(st.Lost+1) {
+				if len(gaps) != 1 || gaps[0].Torn != "" || gaps[0].Plans != st.Lost || gaps[0].Seconds != float64(st.Lost+1) {
 					t.Errorf("gaps %+v, %d lost", gaps, st.Lost)
 				}
 			})
@@ -263,10 +275,11 @@ func TestSlowDisk(t *testing.T) {
 		if st.Lost == 0 || len(l.ring.stream.parcels) != queued {
 			t.Errorf("%d blocks wait, %+v", len(l.ring.stream.parcels), st)
 		}
-		encoded := l.ring.stream.recorder.Stats().Frames
-		l.run(100)
-		if got := l.ring.stream.recorder.Stats().Frames; got != encoded {
-			t.Errorf("%d frames were encoded for nothing", got-encoded)
+		for range 20 {
+			l.run(1)
+			if n := l.ring.stream.recorder.encoder.Frames(); n > 0 {
+				t.Fatalf("%d frames were encoded for nobody", n)
+			}
 		}
 		close(slow)
 		l.run(30)
@@ -443,5 +456,68 @@ func TestSeries(t *testing.T) {
 	}
 	if !errors.Is(err, ErrNewer) {
 		t.Errorf("newer: %v", err)
+	}
+}
+
+// A block that needs one before it which is not there is not written: nobody could
+// read it.
+func TestBlockNeedsItsKey(t *testing.T) {
+	disk := newShelf()
+	r := NewRing(new(Tap))
+	s, err := openSegments(disk, 1<<20, 1<<18)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.segments, r.header = s, &Header{}
+	r.retry = time.NewTimer(time.Hour)
+	e := NewEncoder()
+	for _, key := range []bool{false, true, false} {
+		if key {
+			e.Restart()
+		} else {
+			e.begun = true
+		}
+		e.Frame(&Frame{State: []byte{}, Snapshot: &policy.Snapshot{}})
+		p := e.take([streams][]byte{})
+		if p.key != key {
+			t.Fatalf("key %v", p.key)
+		}
+		r.stream.waiting.Add(int64(p.size()))
+		r.take(p)
+	}
+	if st := r.Stats(); st.Lost != 1 || st.Frames != 2 || st.Errors > 0 || len(disk.files) != 1 || !r.stream.renew.Load() {
+		t.Errorf("%+v, %d files", st, len(disk.files))
+	}
+	if n := r.stream.waiting.Load(); n != 0 {
+		t.Errorf("%d bytes wait", n)
+	}
+}
+
+// What waits takes a bounded amount of memory, but for a single block.
+func TestQueueIsBounded(t *testing.T) {
+	q := newQueue()
+	large := func(n int) *parcel { return &parcel{frames: 1, raw: [streams][]byte{make([]byte, n)}} }
+	if !q.put(large(queuedRaw+1)) || q.put(large(1)) {
+		t.Error("one that is too large alone goes in, and nothing beside it")
+	}
+	q.finish(<-q.parcels, 1)
+	if !q.put(large(queuedRaw/2)) || !q.put(large(queuedRaw/2)) || q.put(large(1)) {
+		t.Error("not so many bytes")
+	}
+	p := <-q.parcels
+	if q.put(large(1)) {
+		t.Error("one at work is not done")
+	}
+	if q.finish(p, 1); !q.put(large(1)) {
+		t.Error("there is room again")
+	}
+	for len(q.parcels) > 0 {
+		q.finish(<-q.parcels, 1)
+	}
+	for range queued {
+		q.put(large(0))
+	}
+	if q.put(large(0)) {
+		t.Error("more blocks than may wait")
 	}
 }

@@ -174,6 +174,29 @@ func TestSizeIsBounded(t *testing.T) {
 	})
 }
 
+// A block that does not fit beside its own segment costs none of the others.
+func TestNoRoom(t *testing.T) {
+	s, err := openSegments(newShelf(), 250, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := time.Unix(0, 0)
+	for range 2 {
+		if err := s.begin(at, make([]byte, 100)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.write(make([]byte, 200)); !errors.Is(err, errNoRoom) || len(s.list) != 2 || s.open != nil {
+		t.Errorf("%v, %+v", err, s.list)
+	}
+	if err := s.begin(at, make([]byte, 251)); err == nil || len(s.list) != 2 {
+		t.Errorf("%v, %+v", err, s.list)
+	}
+	if err := s.begin(at, make([]byte, 150)); err != nil || len(s.list) != 2 || s.total != 250 {
+		t.Errorf("%v, %+v", err, s.list)
+	}
+}
+
 // Many small leftovers are too many at some point.
 func TestSegmentsAreBounded(t *testing.T) {
 	disk := newShelf()
