@@ -100,3 +100,24 @@ func TestAllocations(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+func BenchmarkExplain(b *testing.B) {
+	s := crowd(1_000_000, false)
+	p := params()
+	p.Budget = 1 << 20
+	for _, test := range []struct {
+		name  string
+		about About
+	}{
+		{"region", About{Addr: base, Tries: 10}},
+		{"process", About{Most: 10, Tries: 10}},
+	} {
+		b.Run(test.name, func(b *testing.B) {
+			for b.Loop() {
+				if _, err := Explain(nil, s, p, test.about); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

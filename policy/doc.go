@@ -102,5 +102,16 @@
 //     room is counted.
 //   - Relief has the whole budget whatever else is steered.
 //
+// # Explanation
+//
+// Explain makes a plan with an observer at the engine's tests and tells how memory
+// stands, which rule holds it, and what would lift that rule. It finds the latter by making the plan
+// again with a change, so there is no second copy of the rules. Without an observer
+// nothing of this costs anything. Plan.Terms has the numbers behind each move.
+//
+//   - The plan that is explained is the one that Decide makes, to the last bit.
+//   - By rule, as many pages are told to be held back as Plan.Vetoed counts.
+//   - A change that is told has lifted its rule, and Change.Then held after it.
+//
 // An Engine, and a Controller, is for one goroutine at a time.
 package policy

@@ -60,6 +60,8 @@ type Engine struct {
 	capacity   []int64 // by tier: scratch of bound
 	reins      *reins  // nil: free
 	budget     uint64
+	trace      *trace                // nil: nobody watches
+	test       *Test                 // of the unit that is being tested; nil if nobody asks about it
 	vetoed     [][len(Vetoes)]uint64 // by process
 }
 
@@ -85,6 +87,7 @@ func (e *Engine) Decide(s *Snapshot, p Params) *Plan {
 	}
 	e.bound(e.boundaries, e.order)
 	e.apportion()
+	e.watch()
 	e.relieve()
 	e.rein()
 	e.restrain()
@@ -316,6 +319,7 @@ func (e *Engine) spend(from int) bool {
 		sum += uint64(e.units[e.steps[k].unit].bytes())
 	}
 	if sum > e.budget {
+		e.test.lacks(int64(min(sum-e.budget, math.MaxInt64)))
 		return false
 	}
 	e.budget -= sum
@@ -433,6 +437,7 @@ func (e *Engine) countFixed() {
 	for i := range e.fixed {
 		if f := &e.fixed[i]; e.wanted(f.rate, int(f.tier), int(e.of[f.proc])) {
 			e.veto(f.rule(), f.proc, f.pages)
+			e.countsFixed(i, f.rule())
 		}
 	}
 }
@@ -491,13 +496,20 @@ func (e *Engine) pass(t int, claims bool) {
 			continue
 		}
 		rule := e.stopped[w]
+		if e.trace != nil {
+			e.begin(it.unit, t)
+		}
 		switch {
 		case u.state&upFree == 0:
 			rule = e.stays(u)
 		case int(u.evidence) < e.p.EvidenceFill:
 			rule = VetoEvidence
+			e.test.needsEvidence(e.p.EvidenceFill)
 		case rule == "":
 			if rule = e.raise(it.unit, t, claims); rule == "" {
+				if e.trace != nil {
+					e.end(it.unit, t, "")
+				}
 				e.tries[w] = 0
 				continue
 			}
@@ -512,10 +524,16 @@ func (e *Engine) pass(t int, claims bool) {
 			if e.tries[w] >= maxTries {
 				stop(w, rule)
 			}
+		default:
+			e.test.skips()
+		}
+		if e.trace != nil {
+			e.end(it.unit, t, rule)
 		}
 		// A unit is counted where it had its last chance, once.
 		if from := e.tier(u); !claims && t == from-1 && e.wanted(u.rate, from, w) {
 			e.veto(rule, u.proc, u.pages)
+			e.counts(it.unit, rule)
 		}
 	}
 }
@@ -533,6 +551,7 @@ func (e *Engine) raise(i uint32, t int, claims bool) Rule {
 	from := e.tier(u)
 	value := float64(u.rate) * float64(u.pages) * e.gap(from, t) * e.horizon(u)
 	cost := float64(u.pages) * e.moveCost()
+	e.test.weighed(value, cost, e.horizon(u), 0)
 	if !(value >= e.p.Payback*cost) || value == 0 {
 		return VetoPayback
 	}

@@ -7,6 +7,7 @@ import "math"
 // what the victims of other workloads lose is none of its concern.
 func (e *Engine) exchange(i uint32, t int, value, cost float64, claims bool) Rule {
 	c := &e.units[i]
+	e.test.needsEvidence(e.p.EvidenceExchange)
 	if int(c.evidence) < e.p.EvidenceExchange {
 		return VetoEvidence
 	}
@@ -17,7 +18,7 @@ func (e *Engine) exchange(i uint32, t int, value, cost float64, claims bool) Rul
 	picks := e.picks // the cascades below append to e.picks behind these
 	defer func() { e.picks = e.picks[:0] }()
 
-	mark := len(e.steps)
+	mark, alone := len(e.steps), value
 	c.state |= planned // so that it is no victim of its own
 	h := e.horizon(c)
 	w, kind := e.workload(c), Exchange
@@ -49,6 +50,8 @@ func (e *Engine) exchange(i uint32, t int, value, cost float64, claims bool) Rul
 			cost += float64(e.units[st.unit].pages) * e.moveCost()
 		}
 	}
+	e.test.takes(victims)
+	e.test.weighed(value, cost, h, alone-value)
 	switch {
 	case !(value >= e.p.Payback*cost) || value <= 0:
 		rule = VetoPayback
@@ -89,6 +92,9 @@ func (e *Engine) choose(c *unit, t int, bytes int64, spare, claims bool) (Slot, 
 	// Where its limit holds a workload, it makes room itself; above it, it has to
 	// get below first.
 	over := e.over(t, w, bytes)
+	if over > 0 {
+		e.test.lacks(over)
+	}
 	if over > bytes {
 		return NoSlot, VetoLimit
 	}
@@ -106,6 +112,9 @@ func (e *Engine) choose(c *unit, t int, bytes int64, spare, claims bool) (Slot, 
 		v := &e.units[i]
 		if v.state&(downFree|planned|mixed) != downFree {
 			continue
+		}
+		if e.test != nil && l.spare >= v.bytes() {
+			e.meets(c, i)
 		}
 		if l.colder && v.rate >= c.rate {
 			if rule != VetoShare {
@@ -290,7 +299,10 @@ func (e *Engine) below(u *unit, t int) Slot {
 func (e *Engine) cascade(u *unit, d int, h float64) Slot {
 	first, mark := len(e.picks), len(e.steps)
 	defer func() { e.picks = e.picks[:first] }()
+	test := e.test
+	e.test = nil // which asks about the candidate, not about its victims
 	to, _ := e.choose(u, d, u.bytes(), false, false)
+	e.test = test
 	if to == NoSlot {
 		return NoSlot
 	}

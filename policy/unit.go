@@ -34,11 +34,13 @@ func (u *unit) mask() uint32 {
 
 // fixed is memory that must stay where it is.
 type fixed struct {
-	rate  float32
-	proc  int32
-	pages uint16
-	tier  uint8
-	flags uint8
+	rate         float32
+	proc, region int32
+	pages        uint16
+	tier         uint8
+	flags        uint8
+	slot         Slot
+	piece        int8
 }
 
 // rule is the first rule that holds it.
@@ -254,7 +256,9 @@ func (e *Engine) pieces(sum *Summary, d *Detail, places []SlotPages, u unit, fla
 // unit files a unit, or notes that it must stay.
 func (e *Engine) unit(u *unit, tier int, flags uint8) {
 	if flags != 0 {
-		e.fixed = append(e.fixed, fixed{rate: u.rate, proc: u.proc, pages: u.pages, tier: uint8(tier), flags: flags})
+		e.fixed = append(e.fixed, fixed{
+			rate: u.rate, proc: u.proc, region: u.region, pages: u.pages, tier: uint8(tier), flags: flags, slot: u.slot, piece: u.piece,
+		})
 		return
 	}
 	e.file(u, tier)
