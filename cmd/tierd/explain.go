@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"strconv"
 	"strings"
 	"time"
@@ -12,6 +13,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tierd/tierd/internal/control"
+	"github.com/tierd/tierd/internal/doctor"
+	"github.com/tierd/tierd/internal/explain"
 	"github.com/tierd/tierd/internal/status"
 )
 
@@ -51,7 +54,8 @@ func (a *app) explain() *cobra.Command {
 			return a.printJSON(e)
 		}
 		w := bufio.NewWriter(a.stdout)
-		drawExplanation(w, e, time.Now())
+		width, _ := a.terminal()
+		drawExplanation(w, e, time.Now(), width)
 		return w.Flush()
 	}
 	return cmd
@@ -122,17 +126,28 @@ func unexplained(err error) error {
 	case errors.Is(err, status.ErrBusy):
 		return &failure{err: err, code: exitProblem, hint: "try again in a second"}
 	}
-	return unreachable(err)
+	if errors.Is(err, control.ErrNotRunning) || errors.Is(err, fs.ErrPermission) {
+		return unreachable(err)
+	}
+	return err
 }
 
 // drawExplanation writes an answer for a person: first what it is in words, then the
 // figures.
-func drawExplanation(w io.Writer, e *status.Explanation, now time.Time) {
-	fmt.Fprintln(w, oneLine(e.Says))
+func drawExplanation(w io.Writer, e *status.Explanation, now time.Time, width int) {
+	var says strings.Builder
+	doctor.Wrap(&says, oneLine(e.Says), 0, width)
+	fmt.Fprint(w, says.String())
+	if e.Account != nil {
+		drawAccount(w, e.Account, e.About == "region", width)
+	}
 	switch {
 	case e.About == "decision" && len(e.Decisions) == 1:
 		drawDecision(w, &e.Decisions[0], now)
 	case len(e.Decisions) > 0:
+		if e.Account != nil {
+			fmt.Fprint(w, "\nlast decisions about it")
+		}
 		drawDecisions(w, e.Decisions, now)
 	}
 }
@@ -153,12 +168,12 @@ func drawDecision(w io.Writer, d *status.Decision, now time.Time) {
 		add("separation", against(d.Separation))
 	}
 	if d.Payback != nil {
-		add("payback", fmt.Sprintf("%s: %s gained over %.3g s, for %s", against(d.Payback), secondsText(d.GainSeconds), d.HorizonSeconds, secondsText(d.CostSeconds)))
+		add("payback", fmt.Sprintf("%s: %s gained over %s, for %s", against(d.Payback), explain.Seconds(d.GainSeconds), explain.Seconds(d.HorizonSeconds), explain.Seconds(d.CostSeconds)))
 	}
 	if d.Evidence != nil {
 		add("evidence", fmt.Sprintf("hot in %.0f of the last 8 samples, %.0f needed", d.Evidence.Value, d.Evidence.Least))
 	}
-	add("cost of a page", secondsText(d.CostPerPageSeconds))
+	add("cost of a page", explain.Seconds(d.CostPerPageSeconds))
 	add("budget", bytesText(d.BudgetBytes)+" for the whole plan")
 	if len(d.With) > 0 {
 		add("together with", oneLine(strings.Join(d.With, " ")))
@@ -174,11 +189,11 @@ func drawDecisions(w io.Writer, list []status.Decision, now time.Time) {
 		d := &list[i]
 		payback := "-"
 		if d.Payback != nil {
-			payback = fmt.Sprintf("%.3g", d.Payback.Value)
+			payback = explain.Figure(d.Payback.Value)
 		}
 		rows = append(rows, []string{
 			oneLine(d.ID), ago(now.Sub(d.Time)), oneLine(d.Workload), fmt.Sprintf("%d:%s", d.PID, oneLine(d.Address)), bytesText(d.Bytes),
-			placeName(d.From), placeName(d.To), oneLine(d.Rule), fmt.Sprintf("%.3g", d.Rate.AccessesPerSecond), payback, outcomeText(d),
+			placeName(d.From), placeName(d.To), oneLine(d.Rule), explain.Figure(d.Rate.AccessesPerSecond), payback, outcomeText(d),
 		})
 	}
 	fmt.Fprintln(w)
@@ -224,20 +239,9 @@ func placeName(p status.Place) string {
 }
 
 func rateText(r *status.Rate) string {
-	return fmt.Sprintf("%.3g accesses/s per page, log variance %.2g", r.AccessesPerSecond, r.LogVariance)
+	return fmt.Sprintf("%s accesses/s per page, log variance %.2g", explain.Figure(r.AccessesPerSecond), r.LogVariance)
 }
 
 func against(a *status.Against) string {
-	return fmt.Sprintf("%.3g, %.3g needed", a.Value, a.Least)
-}
-
-// secondsText writes a short time.
-func secondsText(v float64) string {
-	switch {
-	case v >= 1 || v <= -1:
-		return fmt.Sprintf("%.3g s", v)
-	case v >= 1e-3 || v <= -1e-3:
-		return fmt.Sprintf("%.3g ms", v*1e3)
-	}
-	return fmt.Sprintf("%.3g µs", v*1e6)
+	return fmt.Sprintf("%s, %s needed", explain.Figure(a.Value), explain.Figure(a.Least))
 }

@@ -16,12 +16,16 @@ import (
 	"github.com/tierd/tierd/internal/status"
 )
 
-// TestDrawExplanation draws every answer of testdata/explain.
+// TestDrawExplanation draws every answer of testdata/explain, and those that the policy's accounts have become.
 func TestDrawExplanation(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	files, err := filepath.Glob("testdata/explain/*.json")
-	if err != nil || len(files) == 0 {
-		t.Fatal(files, err)
+	var files []string
+	for _, pattern := range []string{"testdata/explain/*.json", "../../internal/explain/testdata/*.json"} {
+		found, err := filepath.Glob(pattern)
+		if err != nil || len(found) == 0 {
+			t.Fatal(pattern, err)
+		}
+		files = append(files, found...)
 	}
 	for _, file := range files {
 		t.Run(filepath.Base(file), func(t *testing.T) {
@@ -36,11 +40,11 @@ func TestDrawExplanation(t *testing.T) {
 				t.Fatal(err)
 			}
 			var out bytes.Buffer
-			drawExplanation(&out, &e, now)
+			drawExplanation(&out, &e, now, 100)
 			if strings.ContainsAny(out.String(), "\x1b\x07\r\t") {
 				t.Errorf("what a terminal could act on: %q", out.String())
 			}
-			golden.Check(t, strings.TrimSuffix(file, "json")+"txt", out.String())
+			golden.Check(t, "testdata/explain/"+strings.TrimSuffix(filepath.Base(file), "json")+"txt", out.String())
 		})
 	}
 }

@@ -71,17 +71,19 @@ usage: tierd explain [DECISION|WORKLOAD|PID|PID:ADDRESS] [-n N] [--socket PATH]
                      [-o text|json]
 
   DECISION            one decision, such as d-1042-7: what was compared, and what became of it
-  WORKLOAD, PID       the last decisions of a workload or process
-  PID:ADDRESS         those of the region of 2 MiB that an address (in hexadecimal) is in
-                      (nothing: the last decisions of all)
+  WORKLOAD, PID       where its memory lies, where it belongs, and what holds it back
+  PID:ADDRESS         the region of 2 MiB that an address (in hexadecimal) is in: the tests that it
+                      went through, the rule that holds it, and what would have to change
+                      (nothing: the last decisions)
 
   -n, --number N      how many decisions to list, up to 256 (default 20)
       --socket PATH   control socket (default: that of /etc/tierd/tierd.toml,
                       else /run/tierd/tierd.sock)
   -o, --output FORMAT text or json
 
-The daemon remembers the last 4096 decisions.
-Exit code 1 if there is no such decision.
+The daemon remembers the last 4096 decisions. What it says of memory is what its policy says when
+it decides next; what would have to change is tried before it is told.
+Exit code 1 if there is no such decision, workload, process or region.
 `
 
 const helpRecord = `Write to a file what the running daemon's policy sees, for tierd replay.

@@ -117,10 +117,12 @@ type Daemon struct {
 	drops    map[status.Drop]uint64
 	errs     status.Errors
 
-	ring    explain.Ring
-	epochOf *explain.Epoch // of the plan
-	names   *explain.Machine
-	settled []policy.Settled
+	ring      explain.Ring
+	asking    chan struct{}  // holds one while somebody asks
+	questions chan *question // for the next epoch
+	epochOf   *explain.Epoch // of the plan
+	names     *explain.Machine
+	settled   []policy.Settled
 }
 
 // New makes a Daemon. It starts nothing.
@@ -129,6 +131,7 @@ func New(o Options) *Daemon {
 		o: o, cfg: o.Config, reload: make(chan *config.Config, 1),
 		procs: map[int]*member{}, passed: map[int]passed{}, planned: map[plannedKey]float64{},
 		drops: map[status.Drop]uint64{}, started: time.Now(),
+		asking: make(chan struct{}, 1), questions: make(chan *question, 1),
 	}
 	d.clock.start = d.started
 	if d.o.Tap == nil {

@@ -36,6 +36,8 @@ func (d *Daemon) epoch(now time.Time) time.Duration {
 	}
 	if d.tracker != nil {
 		d.decide()
+	} else {
+		d.testify(nil, policy.Params{})
 	}
 	took := time.Since(now)
 	d.publish(now, took)
@@ -67,6 +69,7 @@ func (d *Daemon) decide() {
 	d.markRefused(s.Processes)
 	d.setPressures(s)
 	p := d.params(s.MoveCost)
+	d.testify(s, p)
 	d.plan = d.o.Tap.Decide(&d.control, s, p)
 	d.remember(s, &p)
 	d.tracker.Steer(s.Processes, d.plan)

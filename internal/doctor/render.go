@@ -26,10 +26,10 @@ func Render(w io.Writer, r *Report, width int, color bool) error {
 			word = map[Verdict]string{OK: "\x1b[32m", Warn: "\x1b[33m", Fail: "\x1b[31m", Unknown: "\x1b[2m"}[c.Verdict] + word + "\x1b[0m"
 		}
 		fmt.Fprintf(&b, "%s%s  %-*s  ", word, pad, idWidth, c.ID)
-		wrap(&b, printable(c.Found), indent, width)
+		Wrap(&b, printable(c.Found), indent, width)
 		if c.Do != "" {
 			b.WriteString(strings.Repeat(" ", indent))
-			wrap(&b, "do: "+printable(c.Do), indent, width)
+			Wrap(&b, "do: "+printable(c.Do), indent, width)
 		}
 	}
 	fmt.Fprintf(&b, "\n%d ok, %d warn, %d fail, %d unknown\n", r.Count(OK), r.Count(Warn), r.Count(Fail), r.Count(Unknown))
@@ -37,8 +37,8 @@ func Render(w io.Writer, r *Report, width int, color bool) error {
 	return err
 }
 
-// wrap writes words in lines that begin at the indent.
-func wrap(b *strings.Builder, text string, indent, width int) {
+// Wrap writes words in lines that begin at the indent, the first of them where b stands.
+func Wrap(b *strings.Builder, text string, indent, width int) {
 	room := max(width-indent, 30)
 	at := 0
 	for _, word := range strings.Fields(text) {

@@ -29,7 +29,7 @@ func whyDecision(d *status.Decision) string {
 	here := perSecond(d.Rate.AccessesPerSecond)
 	other := ""
 	if d.Other != nil {
-		other = figure(d.Other.AccessesPerSecond)
+		other = Figure(d.Other.AccessesPerSecond)
 	}
 	switch policy.Rule(d.Rule) {
 	case policy.Fill:
@@ -52,14 +52,14 @@ func sure(s *status.Against) string {
 	if s == nil {
 		return "which is its right"
 	}
-	return fmt.Sprintf("surely hotter by %s standard deviations (%s needed)", figure(s.Value), figure(s.Least))
+	return fmt.Sprintf("surely hotter by %s standard deviations (%s needed)", Figure(s.Value), Figure(s.Least))
 }
 
 func pays(d *status.Decision) string {
 	if d.Payback == nil {
 		return "which costs nothing"
 	}
-	return fmt.Sprintf("worth %s times its cost over %s (%s needed)", figure(d.Payback.Value), seconds(d.HorizonSeconds), figure(d.Payback.Least))
+	return fmt.Sprintf("worth %s times its cost over %s (%s needed)", Figure(d.Payback.Value), Seconds(d.HorizonSeconds), Figure(d.Payback.Least))
 }
 
 // becameOf says what became of a decision.
@@ -73,7 +73,7 @@ func becameOf(d *status.Decision) string {
 	}
 	parts := []string{}
 	if n := o.Pages["moved"]; n > 0 {
-		parts = append(parts, fmt.Sprintf("%s moved in %s", size(uint64(n)*policy.PageSize), seconds(o.Seconds)))
+		parts = append(parts, fmt.Sprintf("%s moved in %s", size(uint64(n)*policy.PageSize), Seconds(o.Seconds)))
 	} else {
 		parts = append(parts, "nothing moved")
 	}
@@ -121,10 +121,10 @@ func placeText(p status.Place) string {
 	return fmt.Sprintf("%s (node %d)", p.Tier, p.Node)
 }
 
-func perSecond(v float64) string { return figure(v) + " accesses/s per page" }
+func perSecond(v float64) string { return Figure(v) + " accesses/s per page" }
 
-// figure writes a number as short as a person wants it.
-func figure(v float64) string {
+// Figure writes a number as short as a person wants it.
+func Figure(v float64) string {
 	switch a := math.Abs(v); {
 	case a >= 999.5:
 		return fmt.Sprintf("%.0f", v)
@@ -145,15 +145,15 @@ func trim(s string) string {
 	return s
 }
 
-// seconds writes a time.
-func seconds(v float64) string {
+// Seconds writes a time, given in seconds.
+func Seconds(v float64) string {
 	switch {
 	case v >= 1:
-		return figure(v) + " s"
+		return Figure(v) + " s"
 	case v >= 1e-3:
-		return figure(v*1e3) + " ms"
+		return Figure(v*1e3) + " ms"
 	}
-	return figure(v*1e6) + " µs"
+	return Figure(v*1e6) + " µs"
 }
 
 // size writes an amount of memory.

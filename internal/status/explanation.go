@@ -41,4 +41,6 @@ type Explanation struct {
 	DecisionsKept  int    `json:"decisions_kept"`
 	// Decisions are those that it is about, the newest first.
 	Decisions []Decision `json:"decisions"`
+	// Account is that of the region, process or workload; else null.
+	Account *Account `json:"account"`
 }

@@ -1,0 +1,156 @@
+package explain
+
+import (
+	"math"
+	"math/bits"
+
+	"github.com/tierd/tierd/internal/status"
+	"github.com/tierd/tierd/policy"
+)
+
+// Account puts what the policy tells of a snapshot into the words of the status.
+func Account(a *policy.Account, s *policy.Snapshot, chosen func(*policy.Process) bool) *status.Account {
+	t := teller{a, s, NewMachine(s)}
+	out := &status.Account{HeldBytes: map[string]uint64{}, CountedBytes: map[string]uint64{}, Parts: []status.Part{}, UpBytes: a.Up, DownBytes: a.Down}
+	for i := range s.Tiers {
+		out.Tiers = append(out.Tiers, t.tier(i))
+	}
+	var known, all uint64
+	for i := range s.Processes {
+		p := &s.Processes[i]
+		if !chosen(p) {
+			continue
+		}
+		out.Workload = p.Workload
+		out.Processes++
+		sum := &a.Plan.Processes[i]
+		for _, n := range sum.Bytes {
+			all += n
+		}
+		out.ElsewhereBytes += sum.Elsewhere
+		out.FixedBytes += fixedBytes(p)
+	}
+	for i := range out.Tiers {
+		known += out.Tiers[i].LiesBytes
+	}
+	if rest := known + out.FixedBytes; all > rest {
+		out.UnknownBytes = all - rest
+	}
+	for rule, n := range a.Held {
+		out.HeldBytes[string(rule)] = n
+	}
+	for rule, n := range a.Counted {
+		out.CountedBytes[string(rule)] = n
+	}
+	for i := range a.Parts {
+		out.Parts = append(out.Parts, t.part(&a.Parts[i]))
+	}
+	return out
+}
+
+// fixedBytes is what of a process must stay. (One region may have several reasons, and counts once.)
+func fixedBytes(p *policy.Process) (sum uint64) {
+	for i := range p.Regions {
+		if r := &p.Regions[i]; r.Flags&(policy.Immovable|policy.Bound|policy.Shared) != 0 {
+			sum += uint64(r.Pages()) * policy.PageSize
+		}
+	}
+	return sum
+}
+
+type teller struct {
+	a *policy.Account
+	s *policy.Snapshot
+	m *Machine
+}
+
+const (
+	// Far more is worth a place in a tier than there are places: by a twentieth, and a
+	// tenth of what is outside, at most, has other reasons to be there.
+	muchMore, fewOthers = 1.05, 0.1
+	// What lies outside is not hotter, on average, but for some noise.
+	alike = 1.25
+)
+
+func (t *teller) tier(i int) status.TierAccount {
+	out := status.TierAccount{Tier: t.m.Tiers[i]}
+	if i < len(t.a.Lies) {
+		for home, n := range t.a.Lies[i] {
+			out.LiesBytes += n
+			out.BelongBytes += t.a.Lies[home][i]
+		}
+	}
+	if i >= len(t.a.Worth) {
+		return out
+	}
+	w := &t.a.Worth[i]
+	capacity := w.Capacity
+	out.CapacityBytes = &capacity
+	out.Inside = &status.Worthy{Bytes: w.Inside, AccessesPerSecond: finite(w.InsideRate)}
+	out.Outside = &status.Worthy{Bytes: w.Outside, AccessesPerSecond: finite(w.OutsideRate)}
+	out.StaticSubset = capacity > 0 && w.Inside > 0 && float64(w.Inside+w.Outside) > muchMore*float64(capacity) &&
+		w.OutsideRate <= alike*w.InsideRate && float64(w.Waiting) <= fewOthers*float64(w.Outside) && float64(w.Inside) >= (1-fewOthers)*math.Min(float64(capacity), float64(out.LiesBytes))
+	return out
+}
+
+func (t *teller) part(p *policy.Part) status.Part {
+	out := status.Part{
+		PID: t.s.Processes[p.Process].ID.PID, Address: address(p.Addr), Pieces: bits.OnesCount32(p.Pieces), Bytes: uint64(p.Pages) * policy.PageSize,
+		Lies: t.m.place(p.Slot), Belongs: t.m.tier(p.Home), State: string(p.State), Rule: string(p.Rule),
+		Rate: rate(p.Rate, p.LogVar), MeanAccessesPerSecond: finite(p.Mean), StableSeconds: number(p.Stable), HotSamples: p.Evidence, WaitSeconds: finite(p.Wait),
+		Tests: []status.Test{}, Changes: []status.Change{},
+	}
+	if p.State == policy.Held {
+		out.For = t.m.tier(p.For)
+	}
+	if p.State == policy.Moving {
+		to := t.m.place(p.To)
+		out.To = &to
+	}
+	if p.WantedFrom > 0 {
+		v := finite(p.WantedFrom)
+		out.WantedFrom = &v
+	}
+	for i := range p.Tests {
+		out.Tests = append(out.Tests, t.test(p, &p.Tests[i]))
+	}
+	for i := range p.Changes {
+		c := &p.Changes[i]
+		ch := status.Change{Lever: string(c.Lever), Now: finite(c.From), Needed: finite(c.To), Then: string(c.Then)}
+		if c.Lever == policy.LeverRoom || c.Lever == policy.LeverLimit {
+			ch.Tier = t.m.tier(c.Tier)
+		}
+		ch.Says = sayChange(&ch)
+		out.Changes = append(out.Changes, ch)
+	}
+	out.Says = sayPart(&out)
+	return out
+}
+
+func (t *teller) test(p *policy.Part, test *policy.Test) status.Test {
+	out := status.Test{
+		Tier: t.m.tier(test.Tier), Rule: string(test.Rule), Skipped: test.Skipped, Victims: test.Victims, LacksBytes: uint64(max(test.Lacks, 0)),
+		GainSeconds: finite(test.Gain), CostSeconds: finite(test.Cost), HorizonSeconds: finite(test.Horizon),
+	}
+	if test.Cost > 0 {
+		out.Payback = &status.Against{Value: finite(test.Gain / test.Cost), Least: finite(t.a.Params.Payback)}
+	}
+	if test.EvidenceNeeded > 0 {
+		out.Evidence = &status.Against{Value: float64(p.Evidence), Least: float64(test.EvidenceNeeded)}
+	}
+	if test.VictimAddr != 0 {
+		out.Separation = &status.Against{Value: finite(test.Separation), Least: finite(t.a.Params.Separation)}
+		victim := rate(test.VictimRate, test.VictimLogVar)
+		out.Victim = &victim
+		out.VictimPID, out.VictimAddress = t.s.Processes[test.VictimProcess].ID.PID, address(test.VictimAddr)
+	}
+	return out
+}
+
+// finite is a number that JSON has.
+func finite(v float64) float64 {
+	if math.IsNaN(v) {
+		return 0
+	}
+	return min(max(v, -math.MaxFloat64), math.MaxFloat64)
+}
