@@ -132,8 +132,13 @@ func (r *Recorder) before(c *policy.Controller, s *policy.Snapshot, p policy.Par
 	if r.queue != nil && !r.heed() {
 		return pending{skip: true}
 	}
-	if r.err != nil || !r.All && r.begun && r.credit < r.lastCost {
+	// After a loss, or in another place, something has to be there soon: a key frame is
+	// written on credit.
+	if r.err != nil || !r.All && !r.encoder.Fresh() && r.credit < r.lastCost {
 		r.stats.LeftOut++
+		if r.due(s.Seconds) {
+			r.flush(s.Seconds) // what was before is not to wait for what comes
+		}
 		if r.queue != nil {
 			r.queue.leftOut.Add(1)
 		}
@@ -212,10 +217,13 @@ func (r *Recorder) after(n pending, plan *policy.Plan) {
 	}
 	r.done, r.missed = r.done[:0], false
 	r.stats.Frames++
-	if r.encoder.Raw() >= blockRaw || !(math.Abs(s.Seconds-r.blockAt) < r.blockSeconds) {
+	if r.encoder.Raw() >= blockRaw || r.due(s.Seconds) {
 		r.flush(s.Seconds)
 	}
 }
+
+// due tells that the block at hand is old enough to be written.
+func (r *Recorder) due(now float64) bool { return !(math.Abs(now-r.blockAt) < r.blockSeconds) }
 
 // earn lets the credit grow with time and tracked memory.
 func (r *Recorder) earn(s *policy.Snapshot) {
