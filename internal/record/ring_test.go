@@ -3,6 +3,7 @@ package record
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+	"pgregory.net/rapid"
 
 	"github.com/tierd/tierd/policy"
 )
@@ -357,6 +359,94 @@ func TestRingIsReloaded(t *testing.T) {
 		}
 		if numbers, _ := playAll(t, one); numbers[len(numbers)-1] != l.plans {
 			t.Errorf("one: %v", numbers)
+		}
+	})
+}
+
+// Whatever is set and whatever fails, at any time: the loop does not wait, the size
+// is kept, nothing is counted twice, and all that is there plays.
+func TestRingAnyway(t *testing.T) {
+	base := t.TempDir()
+	type step struct {
+		set   *Settings
+		dir   string
+		room  int64
+		fault error
+		plans int
+	}
+	dirs := []string{"one", "two"}
+	steps := rapid.Custom(func(t *rapid.T) step {
+		s := step{dir: rapid.SampledFrom(dirs).Draw(t, "dir"), room: -1, plans: rapid.IntRange(0, 30).Draw(t, "plans")}
+		switch rapid.IntRange(0, 4).Draw(t, "step") {
+		case 0, 1:
+			size := rapid.Int64Range(4000, 100_000).Draw(t, "size")
+			s.set = &Settings{s.dir, size, size / rapid.Int64Range(4, 20).Draw(t, "part")}
+		case 2:
+			s.set = &Settings{}
+		case 3:
+			s.room = rapid.Int64Range(-1, 30_000).Draw(t, "room")
+		case 4:
+			s.fault = rapid.SampledFrom([]error{nil, unix.EROFS}).Draw(t, "fault")
+		}
+		return s
+	})
+	run := func(t *testing.T, all bool, script []step) error {
+		disks := map[string]*shelf{"one": newShelf(), "two": newShelf()}
+		l := newLoop(t, func(dir string) (folder, error) {
+			d := disks[dir]
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			return d, d.fault
+		})
+		defer l.end()
+		l.ring.stream.recorder.All = all
+		var set Settings
+		for _, s := range script {
+			if s.set != nil {
+				set = *s.set
+				l.ring.Set(set)
+			} else {
+				disks[s.dir].set(s.room, s.fault)
+			}
+			l.run(s.plans)
+			if d := disks[set.Dir]; d != nil && s.plans > 0 && d.total() > set.Size && !l.ring.Stats().Failing {
+				return fmt.Errorf("%d bytes of %d", d.total(), set.Size)
+			}
+		}
+		l.tap.Close()
+		synctest.Wait()
+		if st := l.ring.Stats(); st.Frames+st.Lost+st.LeftOut > l.plans {
+			return fmt.Errorf("%d plans, %+v", l.plans, st)
+		}
+		for _, d := range disks {
+			if len(d.files) == 0 {
+				continue
+			}
+			dir, err := os.MkdirTemp(base, "ring")
+			if err != nil {
+				return err
+			}
+			for name, b := range d.files {
+				if err := os.WriteFile(filepath.Join(dir, name), b, 0o600); err != nil {
+					return err
+				}
+			}
+			numbers, _ := playAll(t, dir)
+			for i := range numbers {
+				if i > 0 && numbers[i] <= numbers[i-1] {
+					return fmt.Errorf("in the order %v", numbers)
+				}
+			}
+		}
+		return nil
+	}
+	rapid.Check(t, func(rt *rapid.T) {
+		all := rapid.Bool().Draw(rt, "all")
+		script := rapid.SliceOfN(steps, 1, 8).Draw(rt, "steps")
+		var err error
+		synctest.Test(t, func(t *testing.T) { err = run(t, all, script) })
+		if err != nil {
+			rt.Fatal(err)
 		}
 	})
 }
