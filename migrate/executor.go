@@ -339,6 +339,19 @@ func (r *run) fail(move int, err error) {
 
 func (r *run) count(u unit, result Result) { r.out[u.move].ByResult[result] += int(u.pages) }
 
+// arrived notes that a unit is on the target.
+func (r *run) arrived(u unit) {
+	o, m := &r.out[u.move], &r.moves[u.move]
+	if u.pages == policy.PagesPerRegion {
+		o.There = policy.AllPages()
+		return
+	}
+	first := int(uint64(u.addr)-m.Addr) / policy.PageSize
+	for p := first; p < first+max(1, r.pageSize/policy.PageSize); p++ {
+		o.There.Add(p)
+	}
+}
+
 // node is the kernel's number of a slot.
 func (r *run) node(s policy.Slot) (policy.NodeID, bool) {
 	if int(s) >= len(r.nodes) {
@@ -429,11 +442,13 @@ func (r *run) fill() {
 			continue
 		}
 		for ; r.page < policy.PagesPerRegion; r.page += step {
-			// A page of the machine that is larger than a piece is asked for
-			// through the first of its pieces.
+			// A page of the machine that is larger is asked for as a whole, if any
+			// of it is wanted.
 			in := 0
 			for p := r.page; p < r.page+step; p++ {
-				in += int(m.Pieces >> (p / policy.PagesPerPiece) & 1)
+				if m.Set.Has(p) {
+					in++
+				}
 			}
 			if in == 0 {
 				continue
@@ -602,6 +617,7 @@ func (r *run) look(node policy.NodeID) error {
 			keep = append(keep, u)
 		case st == int32(node):
 			r.count(u, Already)
+			r.arrived(u)
 		case st >= 0:
 			r.count(u, Elsewhere)
 		default:
@@ -744,6 +760,7 @@ func (r *run) learn(pages int, took time.Duration) {
 // landed counts a unit that has moved.
 func (r *run) landed(u unit, node policy.NodeID) {
 	r.count(u, Moved)
+	r.arrived(u)
 	r.moved += int(u.pages)
 	if r.recorder != nil {
 		from, _ := r.node(r.moves[u.move].From)
@@ -894,6 +911,7 @@ func (r *run) scatter(u unit, node policy.NodeID, why int32, tried bool) error {
 			piece := unit{r.addrs[addrs+p/step], u.move, int32(step)}
 			if is := r.truth[truth+p/step]; single && p > 0 && is == int32(node) {
 				r.count(piece, Already)
+				r.arrived(piece)
 			} else {
 				r.settle(piece, node, is, why, tried)
 			}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/bits"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -22,7 +23,7 @@ type results = map[migrate.Result]int
 
 // move is a move of the whole region with this index, from slow to fast.
 func move(p *migratetest.Process, region int) policy.Move {
-	return policy.Move{ID: p.ID(), Addr: base + uint64(region)*policy.RegionSize, Pieces: policy.AllPieces, From: 0, To: 1, Pages: policy.PagesPerRegion}
+	return policy.Move{ID: p.ID(), Addr: base + uint64(region)*policy.RegionSize, Set: policy.AllPages(), From: 0, To: 1, Pages: policy.PagesPerRegion}
 }
 
 func executor(m *migratetest.Machine, change func(*migrate.Config)) *migrate.Executor {
@@ -43,7 +44,7 @@ func TestMove(t *testing.T) {
 	}{
 		{"all", nil, results{migrate.Moved: 512}, nil, 1},
 		{"two pieces", func(_ *migratetest.Machine, _ *migratetest.Process, mv *policy.Move, _ *migrate.Target) {
-			mv.Pieces = 1<<31 | 1<<3
+			mv.Set = policy.PagesOf(1<<31 | 1<<3)
 		}, results{migrate.Moved: 32}, nil, 1},
 		{"absent, already, elsewhere", func(_ *migratetest.Machine, p *migratetest.Process, _ *policy.Move, _ *migrate.Target) {
 			p.Drop(addr(0))
@@ -118,7 +119,7 @@ func TestMove(t *testing.T) {
 			mv.To = mv.From
 		}, results{migrate.Other: 512}, migrate.ErrPlan, 0},
 		{"no pieces", func(_ *migratetest.Machine, _ *migratetest.Process, mv *policy.Move, _ *migrate.Target) {
-			mv.Pieces = 0
+			mv.Set = policy.PageSet{}
 		}, results{}, nil, 0},
 		{"put back", func(m *migratetest.Machine, p *migratetest.Process, _ *policy.Move, _ *migrate.Target) {
 			p.Pin(addr(0), true) // so that the truth is asked for
@@ -406,7 +407,7 @@ func TestRate(t *testing.T) {
 			}},
 			{"pieces", func(p *migratetest.Process, mv *policy.Move, i int) {
 				p.Populate(uintptr(mv.Addr), 512, slow)
-				mv.Pieces = 1 << (i % 32)
+				mv.Set = policy.PagesOf(1 << (i % 32))
 			}},
 			{"regions", func(p *migratetest.Process, mv *policy.Move, i int) {
 				p.Populate(uintptr(mv.Addr), 512, slow)
@@ -422,7 +423,7 @@ func TestRate(t *testing.T) {
 				} else {
 					mv.From, mv.To = 1, 0
 					p.Populate(uintptr(mv.Addr), 512, fast)
-					mv.Pieces = 0x0ff0 >> (i % 4)
+					mv.Set = policy.PagesOf(0x0ff0 >> (i % 4))
 				}
 			}},
 		} {
@@ -589,7 +590,7 @@ func TestLargeMachinePages(t *testing.T) {
 		p.Populate(base+uintptr(piece)*policy.PieceSize, 1, slow)
 	}
 	mv := move(p, 0)
-	mv.Pieces = 0xff
+	mv.Set = policy.PagesOf(0xff)
 	e := executor(m, func(c *migrate.Config) { c.PageSize = 64 << 10 })
 	o := e.Move(t.Context(), migrate.Target{Identity: p}, []policy.Move{mv})[0]
 	migratetest.Expect(t, o, results{migrate.Moved: 8 * 16})
@@ -655,7 +656,13 @@ func TestEveryPageCounts(t *testing.T) {
 				mv.Huge = p.Huge(uintptr(mv.Addr))
 			}
 			if !mv.Huge {
-				mv.Pieces = rapid.Uint32().Draw(t, "pieces")
+				mv.Set = policy.PagesOf(rapid.Uint32().Draw(t, "pieces"))
+				if rapid.Bool().Draw(t, "scattered") {
+					mask := rapid.Uint64().Draw(t, "pages")
+					for w := range mv.Set {
+						mv.Set[w] &= bits.RotateLeft64(mask, 5*w)
+					}
+				}
 			}
 			moves[i] = mv
 		}
@@ -690,6 +697,12 @@ func TestEveryPageCounts(t *testing.T) {
 			}
 			if sum != migrate.Requested(&moves[i]) || o.Pages != sum {
 				t.Fatalf("move %d: results add up to %d of %d: %v", i, sum, migrate.Requested(&moves[i]), o.ByResult)
+			}
+			if n := o.There.Count(); n < o.Moved || n > o.Moved+o.ByResult[migrate.Already] {
+				t.Fatalf("move %d: %d pages are there, of %v", i, n, o.ByResult)
+			}
+			if asked := o.There.And(moves[i].Set); !moves[i].Huge && asked != o.There {
+				t.Fatalf("move %d: %x are there, %x were asked for", i, o.There, moves[i].Set)
 			}
 			moved += o.Moved
 		}
@@ -729,7 +742,7 @@ func TestCostIsDoubted(t *testing.T) {
 		p.Populate(base, 2*policy.PagesPerRegion, slow)
 		e := executor(m, nil)
 		few := move(p, 0)
-		few.Pieces = 1
+		few.Set = policy.PagesOf(1)
 		e.Move(t.Context(), migrate.Target{Identity: p}, []policy.Move{few})
 		if got := e.CostPerPage(); got > 100e-6 || got < 10e-6 {
 			t.Errorf("after 16 pages of 2 ms: %v", got)

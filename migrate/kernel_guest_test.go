@@ -336,7 +336,7 @@ func TestConformanceOfKernel(t *testing.T) {
 func regions(s migratetest.Subject, n int, huge bool) (moves []policy.Move) {
 	for i := range n {
 		moves = append(moves, policy.Move{
-			ID: s.ID(), Addr: uint64(s.Base()) + uint64(i)*policy.RegionSize, Pieces: policy.AllPieces,
+			ID: s.ID(), Addr: uint64(s.Base()) + uint64(i)*policy.RegionSize, Set: policy.AllPages(),
 			From: 0, To: 1, Pages: policy.PagesPerRegion, Huge: huge,
 		})
 	}

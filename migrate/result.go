@@ -3,7 +3,6 @@ package migrate
 import (
 	"errors"
 	"fmt"
-	"math/bits"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -73,14 +72,17 @@ func ResultNames() []string { return append([]string(nil), resultNames[:]...) }
 // Outcome is what became of one move. Pages are counted in units of
 // policy.PageSize.
 type Outcome struct {
-	// Pages is how many pages the move asked for: all of its pieces, whether
-	// present or not. ByResult adds up to it.
+	// Pages is how many pages the move asked for, whether present or not. ByResult
+	// adds up to it.
 	Pages    int
 	ByResult [NumResults]int
 	// Moved and Bytes are what is on the target now and was not before. In
 	// observe mode: what would be.
 	Moved int
 	Bytes uint64
+	// There is which pages are on the target, also those that were before; as far
+	// as it is known, and in observe mode: would be.
+	There policy.PageSet
 	// Duration is the move's share of the time spent in the calls that move. The
 	// time spent waiting for the rate limit is not in it.
 	Duration time.Duration
@@ -94,7 +96,7 @@ func Requested(m *policy.Move) int {
 	if m.Huge {
 		return policy.PagesPerRegion
 	}
-	return bits.OnesCount32(m.Pieces) * policy.PagesPerPiece
+	return m.Set.Count()
 }
 
 // Error is a refusal of the kernel, explained.

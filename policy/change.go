@@ -43,38 +43,46 @@ func (ch *Change) apply(s *Snapshot, p *Params, u *unit) (undo func()) {
 	proc := &s.Processes[u.proc]
 	r := &proc.Regions[u.region]
 	wasRegion, wasParams := *r, *p
-	var wasPiece Piece
-	var piece *Piece
-	if u.piece >= 0 {
-		piece = &proc.Details[r.Detail][u.piece]
-		wasPiece = *piece
+	var detail *Detail
+	var wasDetail Detail
+	if u.stratum >= 0 {
+		detail = &proc.Details[r.Detail]
+		wasDetail = *detail
+	}
+	// portions visits all of the unit's stratum.
+	portions := func(visit func(*Portion)) {
+		for i := range detail {
+			if int8(detail[i].Stratum) == u.stratum {
+				visit(&detail[i])
+			}
+		}
 	}
 	nodes, workloads, cost, pressure, own := slices.Clone(s.Nodes), s.Workloads, s.MoveCost, s.Pressure, proc.Pressure
 	undo = func() {
 		*r, *p = wasRegion, wasParams
-		if piece != nil {
-			*piece = wasPiece
+		if detail != nil {
+			*detail = wasDetail
 		}
 		copy(s.Nodes, nodes)
 		s.Workloads, s.MoveCost, s.Pressure, proc.Pressure = workloads, cost, pressure, own
 	}
 	switch ch.Lever {
 	case LeverRate:
-		if piece != nil {
-			piece.Rate = float32(ch.To)
+		if detail != nil {
+			portions(func(q *Portion) { q.Rate = float32(ch.To) })
 		} else {
 			r.Rate = float32(ch.To)
 		}
 	case LeverNoise:
-		if piece != nil {
-			piece.LogVar = float32(ch.To)
+		if detail != nil {
+			portions(func(q *Portion) { q.LogVar = float32(ch.To) })
 		} else {
 			r.LogVar = float32(ch.To)
 		}
 	case LeverSamples:
 		mask := uint8(1<<min(int(ch.To), 8) - 1)
-		if piece != nil {
-			piece.Evidence = mask
+		if detail != nil {
+			portions(func(q *Portion) { q.Evidence = mask })
 		} else {
 			r.Evidence = mask
 		}

@@ -82,7 +82,7 @@ type plannedReason struct {
 type Done struct {
 	ID       ProcessID
 	Addr     uint64 // of the region
-	Pieces   uint32
+	Strata   uint8
 	From, To Slot
 	Kind     Kind
 	// Pages is how many were moved, at a cost of so many seconds altogether.
@@ -341,9 +341,9 @@ func (c *Controller) Done(moves []Done) {
 		if d.Kind == Demotion {
 			if why.rule == Victim {
 				l.owed, l.owedAt = l.owed+cost, c.now
-				l.victim, l.victimPieces = at, d.Pieces
+				l.victim, l.victimStrata = at, d.Strata
 			}
-			if e, fresh, ok := l.leave(at, d.Pieces, c.now, c.p.Window); ok {
+			if e, fresh, ok := l.leave(at, d.Strata, d.Pages, c.now, c.p.Window); ok {
 				if !e.excused {
 					b.undone += e.pages
 				}
@@ -358,14 +358,14 @@ func (c *Controller) Done(moves []Done) {
 			continue
 		}
 		e := entry{
-			at: at, pieces: d.Pieces, pages: d.Pages, workload: why.workload, from: d.From, to: d.To,
+			at: at, strata: d.Strata, pages: d.Pages, workload: why.workload, from: d.From, to: d.To,
 			base: why.rate, opened: c.now, cost: cost + l.owed, probe: b.state == Open,
 		}
 		switch {
 		case why.rule == Share:
 			e.base = 0 // what the victim loses was not its due
 		case l.owed > 0 && why.rule == Exchange:
-			e.victim, e.left = l.victim, l.victimPieces
+			e.victim, e.left = l.victim, l.victimStrata
 		}
 		l.owed = 0
 		b.moved += d.Pages

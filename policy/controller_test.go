@@ -24,7 +24,7 @@ func carry(c *Controller, s *Snapshot, plan *Plan) {
 		if r.Flags &^= MovedUp; m.Kind == Promotion {
 			r.Flags |= MovedUp
 		}
-		c.Done([]Done{{ID: m.ID, Addr: m.Addr, Pieces: m.Pieces, From: m.From, To: m.To, Kind: m.Kind, Pages: m.Pages, Seconds: 2e-6 * float64(m.Pages)}})
+		c.Done([]Done{{ID: m.ID, Addr: m.Addr, Strata: m.Strata, From: m.From, To: m.To, Kind: m.Kind, Pages: m.Pages, Seconds: 2e-6 * float64(m.Pages)}})
 	}
 }
 
@@ -301,7 +301,7 @@ func did(t *rapid.T, s *Snapshot, plan *Plan) (all []Done) {
 			}
 		}
 		all = append(all, Done{
-			ID: m.ID, Addr: m.Addr, Pieces: m.Pieces, From: m.From, To: m.To, Kind: m.Kind, Pages: m.Pages * part,
+			ID: m.ID, Addr: m.Addr, Strata: m.Strata, From: m.From, To: m.To, Kind: m.Kind, Pages: m.Pages * part,
 			Seconds: rapid.SampledFrom([]float64{0, 2e-6, 1e-3, math.NaN(), -1, math.Inf(1)}).Draw(t, "cost") * float64(m.Pages),
 		})
 	}
@@ -392,9 +392,9 @@ func TestControllerAllocations(t *testing.T) {
 func TestLedgerBound(t *testing.T) {
 	var l ledger
 	for i := range maxEntries + 10 {
-		l.open(entry{at: spot{addr: uint64(i)}, pieces: AllPieces, cost: 1})
+		l.open(entry{at: spot{addr: uint64(i)}, strata: AllStrata, cost: 1})
 	}
-	l.open(entry{at: spot{addr: 1}, pieces: AllPieces, cost: 1}) // one that is there
+	l.open(entry{at: spot{addr: 1}, strata: AllStrata, cost: 1}) // one that is there
 	if len(l.entries) != maxEntries || l.totals.Dropped != 10 || len(l.index) != maxEntries {
 		t.Errorf("%d entries, %d in the index, %d dropped", len(l.entries), len(l.index), l.totals.Dropped)
 	}
@@ -411,7 +411,7 @@ func TestShareIsNotNet(t *testing.T) {
 	c.planned[plannedMove{at(1), 1, 0}] = plannedReason{rule: Share, rate: 10}
 	for i, kind := range []Kind{Demotion, Promotion} {
 		from, to := Slot(i), Slot(1-i)
-		c.Done([]Done{{ID: at(i).id, Addr: at(i).addr, Pieces: AllPieces, From: from, To: to, Kind: kind, Pages: 512, Seconds: 1e-3}})
+		c.Done([]Done{{ID: at(i).id, Addr: at(i).addr, Strata: AllStrata, From: from, To: to, Kind: kind, Pages: 512, Seconds: 1e-3}})
 		s.Processes[0].Regions[i].Placement[0].Slot = to
 	}
 	if got := pass(&c, s, params(), 5).Thrash; got.Totals.Paid != 1 || math.Abs(got.Totals.Seconds-2e-3) > 1e-9 {
@@ -438,7 +438,7 @@ func BenchmarkLedger(b *testing.B) {
 		r := &s.Processes[0].Regions[i*50]
 		c.ledger.open(entry{
 			at: spot{s.Processes[0].ID, r.Addr}, victim: spot{s.Processes[0].ID, s.Processes[0].Regions[i*50+7].Addr},
-			pieces: AllPieces, left: AllPieces, pages: 512, from: 2, to: r.Placement[0].Slot, cost: 1e9,
+			strata: AllStrata, left: AllStrata, pages: 512, from: 2, to: r.Placement[0].Slot, cost: 1e9,
 		})
 	}
 	b.ReportAllocs()

@@ -10,9 +10,10 @@
 //
 // A node is a NUMA node with memory; a tier is a rank of nodes, 0 the
 // fastest. A region is one 2 MiB-aligned piece of one process's address
-// space, the unit of accounting and usually of moving; a piece is 64 KiB of a
-// region, the unit of moving where a region is hot only in parts. Rates are
-// accesses per second and 4 KiB page.
+// space, the unit of accounting and usually of moving. Where a region is hot
+// only in parts, a stratum is its pages that are used alike, wherever in it they
+// are, and a portion is those of them on one node: the unit of moving there. Rates
+// are accesses per second and 4 KiB page.
 //
 // # The engine
 //

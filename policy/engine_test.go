@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 // The cases below are worked out by hand. Unless they say otherwise: moving a
@@ -63,22 +64,18 @@ func (s *Snapshot) with(slot Slot, rate float32, change ...func(*Region)) *Snaps
 	return s
 }
 
-// pieced adds a region known piece by piece: 16 pages each on the slot.
-func (s *Snapshot) pieced(slot Slot, rates map[int]float32) *Snapshot {
+// parted adds a region known part by part: 16 pages each on the slot, a stratum by
+// itself.
+func (s *Snapshot) parted(slot Slot, rates ...float32) *Snapshot {
 	p := &s.Processes[0]
 	var d Detail
-	pages := 0
-	for i := range d {
-		d[i] = Piece{Slot: slot}
-		if r, ok := rates[i]; ok {
-			d[i] = Piece{Rate: r, LogVar: 0.01, Pages: PagesPerPiece, Slot: slot, Evidence: 0xff}
-			pages += PagesPerPiece
-		}
+	for i, r := range rates {
+		d[i] = Portion{Rate: r, LogVar: 0.01, Pages: 16, Slot: slot, Stratum: uint8(i), Evidence: 0xff}
 	}
 	p.Details = append(p.Details, d)
 	return s.with(slot, 1, func(r *Region) {
 		r.Detail = int32(len(p.Details) - 1)
-		r.Placement[0].Pages = uint16(pages)
+		r.Placement[0].Pages = uint16(16 * len(rates))
 	})
 }
 
@@ -347,7 +344,7 @@ func TestReasons(t *testing.T) {
 	sep := func(ratio float64) float32 { return float32(math.Log(ratio) / math.Sqrt(0.02)) }
 	move := func(region uint64, from, to Slot, kind Kind, huge bool, r Reason) Move {
 		return Move{
-			ID: ProcessID{PID: 1}, Addr: base + region*RegionSize, Pieces: AllPieces, From: from, To: to,
+			ID: ProcessID{PID: 1}, Addr: base + region*RegionSize, Strata: AllStrata, From: from, To: to,
 			Pages: 512, Kind: kind, Huge: huge, Reason: r,
 		}
 	}
@@ -362,43 +359,53 @@ func TestReasons(t *testing.T) {
 	}
 }
 
-func TestPieces(t *testing.T) {
-	t.Run("only the hot pieces of a region come, as one move", func(t *testing.T) {
-		s := tiers(1, 9).pieced(1, map[int]float32{3: 50, 4: 0.01, 17: 40, 31: 30})
+func TestParts(t *testing.T) {
+	t.Run("only the hot strata of a region come, as one move", func(t *testing.T) {
+		s := tiers(1, 9).parted(1, 0.02, 50, 0.01, 40, 30)
 		plan := new(Engine).Decide(s, params())
 		if len(plan.Moves) != 1 {
 			t.Fatalf("moves: %+v", plan.Moves)
 		}
 		m := plan.Moves[0]
-		if m.Pieces != 1<<3|1<<17|1<<31 || m.Pages != 48 || m.Reason.Rate != 40 {
+		if m.Strata != 1<<1|1<<3|1<<4 || m.Pages != 48 || m.Reason.Rate != 40 {
 			t.Errorf("move %+v", m)
 		}
 	})
-	t.Run("pieces leave as one move, before what needs all of their room", func(t *testing.T) {
-		rates := map[int]float32{}
-		for i := range PiecesPerRegion {
-			rates[i] = 1
+	t.Run("a stratum comes from each node that it lies on", func(t *testing.T) {
+		s := tiers(4, 0, 9).parted(2, 50, 0.01)
+		s.Processes[0].Details[0][2] = Portion{Rate: 50, LogVar: 0.01, Pages: 7, Slot: 1, Evidence: 0xff}
+		s.Processes[0].Regions[0].Placement = [3]SlotPages{{32, 2}, {7, 1}}
+		plan := new(Engine).Decide(s, params())
+		if diff := cmp.Diff([]brief{{0, 1, 0, Fill}, {0, 2, 0, Fill}}, briefs(plan.Moves), cmpopts.SortSlices(func(a, b brief) bool { return a.From < b.From })); diff != "" {
+			t.Fatalf("moves (-want +got):\n%s", diff)
 		}
-		s := tiers(0, 9).pieced(0, rates).with(1, 100)
+		for _, m := range plan.Moves {
+			if m.Strata != 1 || m.Pages != map[Slot]int{1: 7, 2: 16}[m.From] {
+				t.Errorf("move %+v", m)
+			}
+		}
+	})
+	t.Run("parts leave as one move, before what needs all of their room", func(t *testing.T) {
+		s := tiers(0, 9).parted(0, 1, 1, 1, 1).with(1, 100, pages(64))
 		plan := new(Engine).Decide(s, params())
 		want := []brief{{0, 0, 1, Victim}, {1, 1, 0, Exchange}}
 		if diff := cmp.Diff(want, briefs(plan.Moves)); diff != "" {
 			t.Fatalf("moves (-want +got):\n%s", diff)
 		}
-		if m := plan.Moves[0]; m.Pieces != AllPieces || m.Pages != PagesPerRegion {
+		if m := plan.Moves[0]; m.Strata != 1<<4-1 || m.Pages != 64 {
 			t.Errorf("victim %+v", m)
 		}
 	})
-	t.Run("pieces that stand in exchange for pieces merge only as far as there is room", func(t *testing.T) {
-		s := tiers(0, 0).pieced(0, map[int]float32{0: 1, 1: 1}).pieced(1, map[int]float32{0: 100, 1: 99})
-		s.Nodes[1].Free += PieceSize
+	t.Run("parts that stand in exchange for parts merge only as far as there is room", func(t *testing.T) {
+		s := tiers(0, 0).parted(0, 1, 1).parted(1, 100, 99)
+		s.Nodes[1].Free += 16 * PageSize
 		plan := new(Engine).Decide(s, params())
-		// With room for one piece below, two swaps need four moves.
+		// With room for one part below, two swaps need four moves.
 		want := []brief{{0, 0, 1, Victim}, {1, 1, 0, Exchange}, {0, 0, 1, Victim}, {1, 1, 0, Exchange}}
 		if diff := cmp.Diff(want, briefs(plan.Moves)); diff != "" {
 			t.Errorf("moves (-want +got):\n%s", diff)
 		}
-		s.Nodes[1].Free += PieceSize
+		s.Nodes[1].Free += 16 * PageSize
 		plan = new(Engine).Decide(s, params())
 		want = []brief{{0, 0, 1, Victim}, {1, 1, 0, Exchange}}
 		if diff := cmp.Diff(want, briefs(plan.Moves)); diff != "" {
@@ -406,20 +413,29 @@ func TestPieces(t *testing.T) {
 		}
 	})
 	t.Run("a huge region goes whole", func(t *testing.T) {
-		s := tiers(1, 9).pieced(1, map[int]float32{3: 50, 4: 0.01})
+		s := tiers(1, 9).parted(1, 50, 0.01)
 		s.Processes[0].Regions[0].Flags = Huge
 		s.Processes[0].Regions[0].Rate = 20
 		plan := new(Engine).Decide(s, params())
-		if len(plan.Moves) != 1 || plan.Moves[0].Pieces != AllPieces || !plan.Moves[0].Huge {
+		if len(plan.Moves) != 1 || plan.Moves[0].Strata != AllStrata || !plan.Moves[0].Huge {
 			t.Errorf("moves %+v", plan.Moves)
 		}
 	})
-	t.Run("a piece on several nodes comes from the slowest of the region's", func(t *testing.T) {
-		s := tiers(1, 9).pieced(0, map[int]float32{3: 50})
-		s.Processes[0].Details[0][3].Slot = NoSlot
+	t.Run("a part on unknown nodes comes from the slowest of the region's", func(t *testing.T) {
+		s := tiers(1, 9).parted(0, 50)
+		s.Processes[0].Details[0][0].Slot = NoSlot
 		s.Processes[0].Regions[0].Placement = [3]SlotPages{{12, 0}, {4, 1}}
 		plan := new(Engine).Decide(s, params())
 		if diff := cmp.Diff([]brief{{0, 1, 0, Fill}}, briefs(plan.Moves)); diff != "" {
+			t.Errorf("moves (-want +got):\n%s", diff)
+		}
+	})
+	t.Run("a stratum that does not cool down may leave beside one that does", func(t *testing.T) {
+		s := tiers(0, 9).parted(0, 60, 0.1).with(1, 50, pages(16))
+		r := &s.Processes[0].Regions[0]
+		r.SinceMove, r.MovedStrata, r.StrataUp, r.Flags = 1, 1, 1, MovedUp
+		plan := new(Engine).Decide(s, params())
+		if diff := cmp.Diff([]brief{{0, 0, 1, Victim}, {1, 1, 0, Exchange}}, briefs(plan.Moves)); diff != "" || plan.Moves[0].Strata != 1<<1 {
 			t.Errorf("moves (-want +got):\n%s", diff)
 		}
 	})
@@ -450,7 +466,7 @@ func TestBoundaries(t *testing.T) {
 }
 
 func TestSummary(t *testing.T) {
-	s := tiers(9, 9).with(0, 10).with(1, 2, also(7, 112)).with(1, 3, flags(Shared|Bound)).with(1, 99, flags(Unseen)).pieced(0, map[int]float32{1: 5})
+	s := tiers(9, 9).with(0, 10).with(1, 2, also(7, 112)).with(1, 3, flags(Shared|Bound)).with(1, 99, flags(Unseen)).parted(0, 5)
 	s.Processes = append(s.Processes, Process{})
 	got := new(Engine).Decide(s, params()).Processes
 	want := []Summary{
@@ -481,10 +497,10 @@ func TestNonsense(t *testing.T) {
 		}
 	}
 	s.with(0, 1, pages(0)).with(0, 1, pages(65535)).with(0, 1, also(0, 200)).with(NoSlot, 1)
-	s.pieced(NoSlot, map[int]float32{0: odd[0], 1: odd[1], 2: odd[3], 3: 7})
-	s.pieced(77, map[int]float32{0: 7})
+	s.parted(NoSlot, odd[0], odd[1], odd[3], 7)
+	s.parted(77, 7)
 	s.with(0, 1, func(r *Region) { r.Detail = 55 }).with(0, 1, func(r *Region) { r.Detail = -55 })
-	s.Processes[0].Details[0][3].Pages = 255
+	s.Processes[0].Details[0][3].Pages, s.Processes[0].Details[0][2].Stratum = 65535, 255
 
 	var e Engine
 	for _, v := range []float64{nan, inf, -inf, 0, -1, 1} {

@@ -34,11 +34,11 @@ type About struct {
 	Tries int
 }
 
-// Part is a region, or some pieces of it that are alike.
+// Part is a region, or some strata of it that are alike, as far as they lie on one node.
 type Part struct {
 	Process int // index into Snapshot.Processes
 	Addr    uint64
-	Pieces  uint32
+	Strata  uint8
 	Slot    Slot
 	Pages   int
 	// Tier is where it lies; -1 for none. Home is where its rate puts it, by its
@@ -53,7 +53,7 @@ type Part struct {
 	For           int
 	// To is where it moves.
 	To Slot
-	// Rate and what follows is of the hottest piece; Mean is that of all.
+	// Rate and what follows is of the hottest stratum; Mean is that of all.
 	Rate, LogVar, Stable float32
 	Mean                 float64
 	Evidence             int
@@ -267,7 +267,7 @@ func (x *explainer) parts(a *Account) {
 	value := func(p *Part) float64 { return float64(p.Rate) * float64(p.Pages) }
 	slices.SortFunc(a.Parts, func(p, q Part) int {
 		if x.about.Addr != 0 {
-			return cmp.Or(cmp.Compare(q.Rate, p.Rate), cmp.Compare(p.Pieces, q.Pieces), cmp.Compare(p.Slot, q.Slot))
+			return cmp.Or(cmp.Compare(q.Rate, p.Rate), cmp.Compare(p.Strata, q.Strata), cmp.Compare(p.Slot, q.Slot))
 		}
 		return cmp.Or(cmp.Compare(value(&q), value(&p)), cmp.Compare(p.Process, q.Process), cmp.Compare(p.Addr, q.Addr))
 	})
@@ -293,7 +293,7 @@ func together(parts []Part) []Part {
 			q.Mean += (p.Mean - q.Mean) * float64(p.Pages) / all
 		}
 		q.Pages += p.Pages
-		q.Pieces |= p.Pieces
+		q.Strata |= p.Strata
 	}
 	return out
 }
@@ -304,7 +304,7 @@ func (x *explainer) part(i uint32) Part {
 	u := &e.units[i]
 	r := &x.s.Processes[u.proc].Regions[u.region]
 	p := Part{
-		Process: int(u.proc), Addr: r.Addr, Pieces: u.mask(), Slot: u.slot, Pages: int(u.pages), Tier: e.tier(u), Home: e.belongs(u), To: NoSlot,
+		Process: int(u.proc), Addr: r.Addr, Strata: u.mask(), Slot: u.slot, Pages: int(u.pages), Tier: e.tier(u), Home: e.belongs(u), To: NoSlot,
 		Rate: u.rate, LogVar: u.logvar, Stable: u.stable, Mean: float64(u.rate), Evidence: int(u.evidence), unit: i + 1,
 		Tests: slices.Clone(x.tr.tests[i]), Counted: ruleOf(x.tr.counted[i]), For: e.tier(u) - 1,
 	}
@@ -343,9 +343,9 @@ func (x *explainer) part(i uint32) Part {
 func (x *explainer) fixedPart(k int) Part {
 	e := &x.c.engine
 	f := &e.fixed[k]
-	u := unit{rate: f.rate, proc: f.proc, region: f.region, pages: f.pages, piece: f.piece, slot: f.slot}
+	u := unit{rate: f.rate, proc: f.proc, region: f.region, pages: f.pages, stratum: f.stratum, slot: f.slot}
 	p := Part{
-		Process: int(f.proc), Addr: x.s.Processes[f.proc].Regions[f.region].Addr, Pieces: u.mask(), Slot: f.slot, Pages: int(f.pages),
+		Process: int(f.proc), Addr: x.s.Processes[f.proc].Regions[f.region].Addr, Strata: u.mask(), Slot: f.slot, Pages: int(f.pages),
 		Tier: int(f.tier), Home: e.belongs(&u), To: NoSlot, State: Fixed, Rule: f.rule(), Rate: f.rate, Mean: float64(f.rate),
 		Counted: ruleOf(x.tr.fixed[k]),
 	}
@@ -371,7 +371,7 @@ func (x *explainer) unknown(a *Account) {
 			if at.Pages == 0 || has {
 				continue
 			}
-			p := Part{Process: i, Addr: r.Addr, Pieces: AllPieces, Slot: at.Slot, Pages: int(at.Pages), Tier: int(e.tierOf[at.Slot]), To: NoSlot, State: Unknown}
+			p := Part{Process: i, Addr: r.Addr, Strata: AllStrata, Slot: at.Slot, Pages: int(at.Pages), Tier: int(e.tierOf[at.Slot]), To: NoSlot, State: Unknown}
 			if p.Home = p.Tier; p.Tier < 0 {
 				p.State = Outside
 			}

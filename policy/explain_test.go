@@ -34,7 +34,7 @@ func controllerState(t *rapid.T, s *Snapshot, p Params) []byte {
 	var done []Done
 	for i := range plan.Moves {
 		m := &plan.Moves[i]
-		done = append(done, Done{ID: m.ID, Addr: m.Addr, Pieces: m.Pieces, From: m.From, To: m.To, Kind: m.Kind, Pages: m.Pages, Seconds: 1e-3})
+		done = append(done, Done{ID: m.ID, Addr: m.Addr, Strata: m.Strata, From: m.From, To: m.To, Kind: m.Kind, Pages: m.Pages, Seconds: 1e-3})
 	}
 	c.Done(done)
 	for i := range c.workloads {
@@ -158,18 +158,18 @@ func TestChangesSuffice(t *testing.T) {
 				}
 				told[part.Rule][ch.Lever]++
 				changed, params := s.clone(), p
-				piece := int8(-1)
-				if part.Pieces != AllPieces {
-					piece = int8(bits.TrailingZeros32(part.Pieces))
+				stratum := int8(-1)
+				if part.Strata != AllStrata {
+					stratum = int8(bits.TrailingZeros8(part.Strata))
 				}
 				region := slices.IndexFunc(s.Processes[part.Process].Regions, func(r Region) bool { return r.Addr == part.Addr })
-				ch.apply(changed, &params, &unit{proc: int32(part.Process), region: int32(region), piece: piece})
+				ch.apply(changed, &params, &unit{proc: int32(part.Process), region: int32(region), stratum: stratum})
 				of := func(q *Process) bool { return q == &changed.Processes[part.Process] }
 				again, err := Explain(state, changed, params, About{Process: of, Addr: part.Addr})
 				if err != nil {
 					t.Fatal(err)
 				}
-				k := slices.IndexFunc(again.Parts, func(q Part) bool { return q.Slot == part.Slot && q.Pieces&part.Pieces == part.Pieces })
+				k := slices.IndexFunc(again.Parts, func(q Part) bool { return q.Slot == part.Slot && q.Strata&part.Strata == part.Strata })
 				if k < 0 {
 					t.Fatalf("%+v is gone: %+v", part, again.Parts)
 				}

@@ -1,9 +1,6 @@
 package policy
 
-import (
-	"math"
-	"math/bits"
-)
+import "math"
 
 const (
 	// maxEntries bounds the ledger, and maxCooling the regions whose cool-down is
@@ -30,8 +27,8 @@ type spot struct {
 type entry struct {
 	at       spot
 	victim   spot // what left for it; of no process if nothing did
-	pieces   uint32
-	left     uint32 // pieces of the victim
+	strata   uint8
+	left     uint8 // strata of the victim
 	pages    int
 	workload int32
 	from, to Slot
@@ -57,7 +54,7 @@ type ledger struct {
 	owed         float64
 	owedAt       float64
 	victim       spot
-	victimPieces uint32
+	victimStrata uint8
 	totals       Totals
 	judged       float64 // cost of what was judged, paid or wasted
 	excused      float64 // part of totals.WastedSeconds that a phase change explains
@@ -103,7 +100,7 @@ func (l *ledger) open(e entry) (tried bool) {
 				e.opened = (rest*old.opened + e.cost*e.opened) / sum
 			}
 			if old.to == e.to {
-				e.pages, e.pieces = e.pages+old.pages, e.pieces|old.pieces
+				e.pages, e.strata = e.pages+old.pages, e.strata|old.strata
 			}
 			e.cost += rest
 			tried = tried && !old.probe
@@ -143,14 +140,19 @@ func (l *ledger) remove(i int) {
 }
 
 // leave notes a demotion, and returns the entry that it undoes, if that had not
-// paid; fresh tells that it was not booked as wasted before.
-func (l *ledger) leave(at spot, pieces uint32, now, window float64) (e entry, fresh, ok bool) {
+// paid; fresh tells that it was not booked as wasted before. Where a part of it
+// leaves, what stays goes on to earn.
+func (l *ledger) leave(at spot, strata uint8, pages int, now, window float64) (e entry, fresh, ok bool) {
 	i, found := l.index[at]
 	if !found {
 		return entry{}, false, false
 	}
 	have := &l.entries[i]
-	if have.pieces &^= pieces; have.pieces != 0 && bits.OnesCount32(have.pieces) > PiecesPerRegion/2 {
+	if have.strata&strata == 0 {
+		return entry{}, false, false
+	}
+	if 2*pages < have.pages { // most of it stays
+		have.pages -= pages
 		return entry{}, false, false
 	}
 	e = *have
@@ -219,7 +221,7 @@ func (l *ledger) earn(s *Snapshot, procs map[ProcessID]int32, p *Params, now flo
 
 // gain is what an entry earns now, in seconds per second.
 func (e *entry) gain(s *Snapshot, procs map[ProcessID]int32) float64 {
-	rate, pages, ok := look(s, procs, e.at, e.pieces, e.to)
+	rate, pages, ok := look(s, procs, e.at, e.strata, e.to)
 	if !ok || pages == 0 {
 		return 0
 	}
@@ -249,9 +251,9 @@ func latencyGap(s *Snapshot, from, to Slot) float64 {
 	return 0
 }
 
-// look returns the mean rate of some pieces of a region, and how many of their
+// look returns the mean rate of some strata of a region, and how many of their
 // pages lie on a node; ok is false when there is nothing to see.
-func look(s *Snapshot, procs map[ProcessID]int32, at spot, pieces uint32, slot Slot) (rate float64, pages int, ok bool) {
+func look(s *Snapshot, procs map[ProcessID]int32, at spot, strata uint8, slot Slot) (rate float64, pages int, ok bool) {
 	pi, found := procs[at.id]
 	if !found {
 		return 0, 0, false
@@ -261,15 +263,15 @@ func look(s *Snapshot, procs map[ProcessID]int32, at spot, pieces uint32, slot S
 	if r == nil || r.Flags&Unseen != 0 {
 		return 0, 0, false
 	}
-	if pieces != AllPieces && r.Detail >= 0 && int(r.Detail) < len(p.Details) {
+	if strata != AllStrata && r.Detail >= 0 && int(r.Detail) < len(p.Details) {
 		n := 0
 		for i := range p.Details[r.Detail] {
 			q := &p.Details[r.Detail][i]
 			v, good := cleanRate(q.Rate)
-			if pieces>>i&1 == 0 || q.Pages == 0 || !good {
+			if q.Stratum >= maxStrata || strata>>q.Stratum&1 == 0 || q.Pages == 0 || !good {
 				continue
 			}
-			have := int(min(q.Pages, PagesPerPiece))
+			have := int(min(q.Pages, PagesPerRegion))
 			rate, n = rate+float64(v)*float64(have), n+have
 			if q.Slot == slot {
 				pages += have

@@ -1,6 +1,6 @@
 package policy
 
-// mergeWindow is how many steps two pieces of a region may lie apart to
+// mergeWindow is how many steps two portions of a region may lie apart to
 // become one move: the order of a plan is the order of what it gains.
 const mergeWindow = 64
 
@@ -8,7 +8,7 @@ const mergeWindow = 64
 type group struct {
 	step
 	from  Slot
-	mask  uint32
+	mask  uint8
 	pages int
 	gone  bool
 }
@@ -19,10 +19,10 @@ func (g *group) bytes() int64 { return int64(g.pages) * PageSize }
 func (e *Engine) joins(a, b *group) bool {
 	u, v := &e.units[a.unit], &e.units[b.unit]
 	return u.region == v.region && u.proc == v.proc && a.from == b.from && a.to == b.to &&
-		a.kind == b.kind && a.reason.Rule == b.reason.Rule && u.piece >= 0 && v.piece >= 0
+		a.kind == b.kind && a.reason.Rule == b.reason.Rule && u.stratum >= 0 && v.stratum >= 0
 }
 
-// merge makes moves of the steps, the pieces of a region together where that
+// merge makes moves of the steps, the portions of a region together where that
 // takes no node below its reserve on the way.
 func (e *Engine) merge() ([]Move, []Terms) {
 	e.open = e.open[:0]
@@ -32,7 +32,7 @@ func (e *Engine) merge() ([]Move, []Terms) {
 		e.open = append(e.open, group{step: st, from: u.slot, mask: u.mask(), pages: int(u.pages)})
 		left++
 		b := len(e.open) - 1
-		if u.piece < 0 {
+		if u.stratum < 0 {
 			continue // it is a move as it is
 		}
 		for a := b - 1; a >= 0 && a >= b-mergeWindow; a-- {
@@ -59,7 +59,7 @@ func (e *Engine) merge() ([]Move, []Terms) {
 			Process: int(u.proc),
 			ID:      p.ID,
 			Addr:    p.Regions[u.region].Addr,
-			Pieces:  g.mask,
+			Strata:  g.mask,
 			From:    g.from,
 			To:      g.to,
 			Pages:   g.pages,

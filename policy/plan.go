@@ -77,8 +77,11 @@ type Move struct {
 	ID      ProcessID
 	// Addr is the address of the region.
 	Addr uint64
-	// Pieces has a bit for each piece to move.
-	Pieces uint32
+	// Strata has a bit for each stratum of the region to move.
+	Strata uint8
+	// Set is the pages that are moved. A plan leaves it empty: who carries it out
+	// asks the sampler for the pages of the strata, at that time.
+	Set PageSet
 	// From and To are nodes; pages of the region elsewhere stay.
 	From, To Slot
 	// Pages is how many pages are expected to move.

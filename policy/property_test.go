@@ -20,7 +20,7 @@ import (
 // Kinds of machine.
 const (
 	untidy = iota
-	tidy   // no mixed piece, no region on two nodes, no node below its reserve
+	tidy   // no mixed part, no region on two nodes, no node below its reserve
 	alike  // tidy, and all that moves is of one size
 )
 
@@ -71,13 +71,21 @@ func machine(t *rapid.T, kind int) *Snapshot {
 			case 1, 2:
 				r.Detail = int32(len(p.Details))
 				var d Detail
-				// Drawing each piece's figures by themselves would take seconds.
-				rng := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "pieces"), 0))
+				// Drawing each part's figures by themselves would take seconds.
+				rng := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "parts"), 0))
 				for k := range d {
-					d[k] = Piece{
-						Rate: float32(math.Exp(10*rng.Float64() - 3)), LogVar: float32(math.Exp(-7 * rng.Float64())), Evidence: uint8(rng.Uint32()),
-						Pages: [3]uint8{0, 3, 16}[rng.IntN(3)], Slot: Slot(rng.IntN(len(s.Nodes))),
+					// Each stratum may lie on several nodes, but for one part each.
+					stratum := k * 4 / MaxPortions
+					if k > 0 && stratum == int(d[k-1].Stratum) {
+						d[k] = d[k-1]
+						d[k].Slot = (d[k].Slot + 1) % Slot(len(s.Nodes))
+					} else {
+						d[k] = Portion{
+							Rate: float32(math.Exp(10*rng.Float64() - 3)), LogVar: float32(math.Exp(-7 * rng.Float64())), Evidence: uint8(rng.Uint32()),
+							Stratum: uint8(stratum), Slot: Slot(rng.IntN(len(s.Nodes))),
+						}
 					}
+					d[k].Pages = [3]uint16{0, 3, 64}[rng.IntN(3)]
 					if kind == alike {
 						d[k].Pages = 0
 					}
@@ -100,7 +108,7 @@ func machine(t *rapid.T, kind int) *Snapshot {
 			}
 			if rapid.IntRange(0, 4).Draw(t, "recent") == 0 {
 				r.SinceMove = float32(rapid.IntRange(0, 20).Draw(t, "since"))
-				r.MovedPieces, r.PiecesUp = rapid.Uint32().Draw(t, "moved pieces"), rapid.Uint32().Draw(t, "pieces up")
+				r.MovedStrata, r.StrataUp = rapid.Uint8().Draw(t, "moved strata"), rapid.Uint8().Draw(t, "strata up")
 				r.Flags |= MovedUp * uint8(rapid.IntRange(0, 1).Draw(t, "up"))
 			}
 			p.Regions = append(p.Regions, r)
@@ -120,7 +128,7 @@ func machine(t *rapid.T, kind int) *Snapshot {
 	return s
 }
 
-// place sets the placement of a region from its pieces.
+// place sets the placement of a region from its parts.
 func place(r *Region, d *Detail) {
 	var on [256]int
 	for _, p := range d {
@@ -152,25 +160,30 @@ func parameters(t *rapid.T) Params {
 type key struct {
 	process int
 	addr    uint64
-	piece   int
+	stratum int
 	from    Slot
 }
 
-// pieces lists what a move moves, and how many of its pages surely leave
-// From: of a piece on several nodes nobody knows.
-func (m *Move) pieces(s *Snapshot) (keys []key, leave int) {
+// parts lists what a move moves, and how many of its pages surely leave From: of
+// a part on unknown nodes nobody knows.
+func (m *Move) parts(s *Snapshot) (keys []key, leave int) {
 	r := m.region(s)
 	if r.Detail < 0 || r.Flags&Huge != 0 {
 		return []key{{m.Process, m.Addr, -1, m.From}}, m.Pages
 	}
-	for i, p := range s.Processes[m.Process].Details[r.Detail] {
-		if m.Pieces>>i&1 != 0 {
-			keys = append(keys, key{m.Process, m.Addr, i, m.From})
+	seen := uint8(0)
+	for _, p := range s.Processes[m.Process].Details[r.Detail] {
+		if m.Strata>>p.Stratum&1 != 0 && p.Pages > 0 && (p.Slot == m.From || p.Slot == NoSlot) {
+			if seen>>p.Stratum&1 == 0 {
+				keys = append(keys, key{m.Process, m.Addr, int(p.Stratum), m.From})
+			}
+			seen |= 1 << p.Stratum
 			if p.Slot == m.From {
 				leave += int(p.Pages)
 			}
 		}
 	}
+	leave = min(leave, m.Pages)
 	return keys, leave
 }
 
@@ -189,7 +202,7 @@ func (m *Move) apply(s *Snapshot) {
 	if r.Detail >= 0 && r.Flags&Huge == 0 {
 		d := &s.Processes[m.Process].Details[r.Detail]
 		for i := range d {
-			if m.Pieces>>i&1 != 0 && d[i].Slot == m.From {
+			if m.Strata>>d[i].Stratum&1 != 0 && d[i].Slot == m.From {
 				d[i].Slot = m.To
 			}
 		}
@@ -232,13 +245,13 @@ func TestPlanIsSafe(t *testing.T) {
 			}
 			up := m.Kind == Promotion
 			back := up != (r.Flags&MovedUp != 0)
-			if r.MovedPieces != 0 && m.Pieces != AllPieces {
-				back = up && m.Pieces&r.MovedPieces&^r.PiecesUp != 0 || !up && m.Pieces&r.MovedPieces&r.PiecesUp != 0
+			if r.MovedStrata != 0 && m.Strata != AllStrata {
+				back = up && m.Strata&r.MovedStrata&^r.StrataUp != 0 || !up && m.Strata&r.MovedStrata&r.StrataUp != 0
 			}
 			if back && float64(r.SinceMove) < p.Cooldown {
 				t.Fatalf("turns back within the cool-down: %+v", m)
 			}
-			keys, leave := m.pieces(s)
+			keys, leave := m.parts(s)
 			for _, k := range keys {
 				if done[k] {
 					t.Fatalf("moves twice: %+v", k)
@@ -356,7 +369,7 @@ func TestNothingReturns(t *testing.T) {
 		left := map[place]string{}
 		settle(t, alike, func(s *Snapshot, round int, m *Move) {
 			moves++
-			keys, _ := m.pieces(s)
+			keys, _ := m.parts(s)
 			for _, k := range keys {
 				k.from = 0
 				if was := left[place{k, s.Nodes[m.To].Tier}]; was != "" {

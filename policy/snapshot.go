@@ -8,7 +8,8 @@ const (
 	PageSize = 4 << 10
 	// RegionSize is the unit of accounting.
 	RegionSize = 2 << 20
-	// PieceSize is the unit of moving inside a region that is hot in parts.
+	// PieceSize is the unit in which a region's placement is seen, and in which
+	// mappings share it.
 	PieceSize = 64 << 10
 	// PagesPerRegion is the number of 4 KiB pages in a region.
 	PagesPerRegion = RegionSize / PageSize
@@ -19,6 +20,10 @@ const (
 	PiecesPerRegion = RegionSize / PieceSize
 	// AllPieces is the mask of a whole region.
 	AllPieces uint32 = math.MaxUint32
+	// AllStrata stands for a whole region, whatever its strata.
+	AllStrata uint8 = math.MaxUint8
+	// MaxPortions bounds the portions of a region.
+	MaxPortions = 8
 	// MaxSlots bounds the nodes with memory that a snapshot can describe.
 	MaxSlots = 32
 )
@@ -121,7 +126,7 @@ type Process struct {
 	Pressure float64
 	// Regions are sorted by address and do not overlap.
 	Regions []Region
-	// Details holds the pieces of the regions that are hot in parts.
+	// Details holds the portions of the regions that are hot in parts.
 	Details []Detail
 }
 
@@ -155,11 +160,11 @@ type Region struct {
 	// SinceMove is how many seconds ago the region, or a part of it, was moved;
 	// +Inf if never.
 	SinceMove float32
-	// MovedPieces has a bit for each piece that was moved lately, PiecesUp for
-	// those of them that went to a faster tier. The other pieces are free to move
-	// where pieces are known by themselves. No bit at all stands for all pieces,
-	// with the direction of MovedUp.
-	MovedPieces, PiecesUp uint32
+	// MovedStrata has a bit for each stratum of which something was moved lately,
+	// StrataUp for those of them that went to a faster tier. The other strata are free
+	// to move where strata are known by themselves. No bit at all stands for all of
+	// them, with the direction of MovedUp.
+	MovedStrata, StrataUp uint8
 	// Placement says how many present pages lie where, most pages first; the
 	// rest is unused and zero. Pages on nodes beyond the first three are not
 	// counted.
@@ -183,18 +188,23 @@ func (r *Region) Pages() int {
 	return int(r.Placement[0].Pages) + int(r.Placement[1].Pages) + int(r.Placement[2].Pages)
 }
 
-// Detail is what is known of a region piece by piece.
-type Detail [PiecesPerRegion]Piece
+// Detail is what is known of a region portion by portion. Which pages a portion has is
+// the sampler's knowledge alone: a move names a stratum, and the pages are found when it
+// is carried out.
+type Detail [MaxPortions]Portion
 
-// Piece is 64 KiB of a region.
-type Piece struct {
-	// Rate and LogVar are as in Region.
+// Portion is the pages of one stratum that lie on one node. A stratum is the pages of a
+// region that are used alike, wherever in the region they are.
+type Portion struct {
+	// Rate and LogVar are as in Region, and the same in all portions of a stratum.
 	Rate   float32
 	LogVar float32
-	// Pages is the number of present pages, 0 to PagesPerPiece.
-	Pages uint8
-	// Slot is the node of the piece's pages; NoSlot when they are mixed.
+	// Pages is the number of present pages; a portion without any is none.
+	Pages uint16
+	// Slot is the node of the pages; NoSlot where it is not known of each.
 	Slot Slot
+	// Stratum is less than 8: its bit is in the masks of strata.
+	Stratum uint8
 	// Evidence is as in Region.
 	Evidence uint8
 }

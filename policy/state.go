@@ -197,14 +197,14 @@ func (w *stateWriter) ledger(l *ledger) {
 		w.u64(*v)
 	}
 	w.spot(l.victim)
-	w.u32(l.victimPieces)
+	w.u8(l.victimStrata)
 	w.u32(uint32(len(l.entries)))
 	for i := range l.entries {
 		e := &l.entries[i]
 		w.spot(e.at)
 		w.spot(e.victim)
-		w.u32(e.pieces)
-		w.u32(e.left)
+		w.u8(e.strata)
+		w.u8(e.left)
 		w.u64(uint64(e.pages))
 		w.u32(uint32(e.workload))
 		w.u8(uint8(e.from))
@@ -283,13 +283,13 @@ func (r *stateReader) ledger(l *ledger) {
 	for _, v := range l.totals.counts() {
 		*v = r.u64()
 	}
-	l.victim, l.victimPieces = r.spot(), r.u32()
+	l.victim, l.victimStrata = r.spot(), r.u8()
 	n := r.count(100)
 	if n > 0 {
 		l.index = make(map[spot]int32, n)
 	}
 	for range n {
-		e := entry{at: r.spot(), victim: r.spot(), pieces: r.u32(), left: r.u32(), pages: int(int64(r.u64())), workload: int32(r.u32())}
+		e := entry{at: r.spot(), victim: r.spot(), strata: r.u8(), left: r.u8(), pages: int(int64(r.u64())), workload: int32(r.u32())}
 		e.from, e.to, e.base = Slot(r.u8()), Slot(r.u8()), math.Float32frombits(r.u32())
 		e.opened, e.cost, e.earned = r.f64(), r.f64(), r.f64()
 		e.probe, e.late, e.excused = r.flag(), r.flag(), r.flag()

@@ -67,7 +67,7 @@ func lived() *Controller {
 	s := never(tiers(0, 9).with(0, 10).with(1, 10))
 	c.Decide(s, params())
 	at := func(i uint64) spot { return spot{s.Processes[0].ID, i * RegionSize} }
-	c.ledger.open(entry{at: at(1), victim: at(2), pieces: 3, pages: 32, cost: 1, earned: math.NaN(), probe: true})
+	c.ledger.open(entry{at: at(1), victim: at(2), strata: 3, pages: 32, cost: 1, earned: math.NaN(), probe: true})
 	c.cool.double(at(3), 1, 10, 60)
 	c.planned[plannedMove{at(4), 0, 1}] = plannedReason{rule: Victim, rate: 10, back: true}
 	return &c

@@ -76,7 +76,7 @@ func TestSettledAreCounted(t *testing.T) {
 		for i := range plan.Moves {
 			m := &plan.Moves[i]
 			m.apply(s)
-			done = append(done, Done{ID: m.ID, Addr: m.Addr, Pieces: m.Pieces, From: m.From, To: m.To, Kind: m.Kind, Pages: m.Pages, Seconds: 1})
+			done = append(done, Done{ID: m.ID, Addr: m.Addr, Strata: m.Strata, From: m.From, To: m.To, Kind: m.Kind, Pages: m.Pages, Seconds: 1})
 		}
 		c.Done(done)
 		got = c.Settled(got)

@@ -2,12 +2,13 @@ package policy
 
 import "math"
 
-// unit is the least that is moved: a region's pages on one node, or a piece.
+// unit is the least that is moved: a region's pages on one node, or those of a
+// stratum of it.
 type unit struct {
 	rate, logvar, stable float32
 	proc, region         int32
 	pages                uint16
-	piece                int8 // -1: the whole region
+	stratum              int8 // -1: the whole region
 	slot                 Slot
 	evidence             uint8 // number of samples
 	state                uint8
@@ -24,12 +25,12 @@ const (
 
 func (u *unit) bytes() int64 { return int64(u.pages) * PageSize }
 
-// mask has the bits of Move.Pieces.
-func (u *unit) mask() uint32 {
-	if u.piece < 0 {
-		return AllPieces
+// mask has the bits of Move.Strata.
+func (u *unit) mask() uint8 {
+	if u.stratum < 0 {
+		return AllStrata
 	}
-	return 1 << uint(u.piece)
+	return 1 << uint(u.stratum)
 }
 
 // fixed is memory that must stay where it is.
@@ -40,7 +41,7 @@ type fixed struct {
 	tier         uint8
 	flags        uint8
 	slot         Slot
-	piece        int8
+	stratum      int8
 }
 
 // rule is the first rule that holds it.
@@ -61,6 +62,8 @@ const (
 	unknownVar = 4
 	// leastVar keeps a separation finite.
 	leastVar = 1e-8
+	// maxStrata is how many strata a mask has bits for.
+	maxStrata = 8
 )
 
 // cleanRate returns a rate that has a logarithm; ok is false where the figure
@@ -154,14 +157,14 @@ func (e *Engine) region(sum *Summary, proc *Process, pi, ri int32) {
 		}
 	}
 
-	u := unit{stable: r.Stable, proc: pi, region: ri, piece: -1, state: upFree | downFree}
+	u := unit{stable: r.Stable, proc: pi, region: ri, stratum: -1, state: upFree | downFree}
 	if r.Flags&Huge != 0 {
 		u.state |= hugeUnit
 	}
 	cooling := e.cools(proc, r)
 
 	if r.Detail >= 0 && int(r.Detail) < len(proc.Details) && r.Flags&Huge == 0 {
-		e.pieces(sum, &proc.Details[r.Detail], places[:n], u, flags, r, cooling)
+		e.portions(sum, &proc.Details[r.Detail], places[:n], u, flags, r, cooling)
 		return
 	}
 	if !known {
@@ -189,7 +192,7 @@ func (e *Engine) simple(sum *Summary, proc *Process, r *Region, rate float32, pi
 	sum.Bytes[t] += uint64(p.Pages) * PageSize
 	sum.Heat[t] += float64(rate) * float64(p.Pages)
 	u := unit{
-		rate: rate, logvar: cleanVar(r.LogVar), stable: r.Stable, proc: pi, region: ri, pages: p.Pages, piece: -1,
+		rate: rate, logvar: cleanVar(r.LogVar), stable: r.Stable, proc: pi, region: ri, pages: p.Pages, stratum: -1,
 		slot: p.Slot, evidence: evidence(r.Evidence), state: (upFree | downFree) &^ e.cools(proc, r),
 	}
 	if r.Flags&Huge != 0 {
@@ -211,11 +214,11 @@ func (e *Engine) cools(proc *Process, r *Region) uint8 {
 	return upFree
 }
 
-// pieces adds the units of a region that is known piece by piece. A piece
-// whose pages lie on several nodes counts as lying on the slowest of the
+// portions adds the units of a region that is known portion by portion. One of
+// which it is not known where its pages lie counts as lying on the slowest of the
 // region's nodes: what is hot of it must come up, and the rest is little.
-// Only the pieces that were moved lately cool down.
-func (e *Engine) pieces(sum *Summary, d *Detail, places []SlotPages, u unit, flags uint8, r *Region, cooling uint8) {
+// Only the strata that were moved lately cool down.
+func (e *Engine) portions(sum *Summary, d *Detail, places []SlotPages, u unit, flags uint8, r *Region, cooling uint8) {
 	slow := NoSlot
 	for _, p := range places {
 		if slow == NoSlot || e.tierOf[p.Slot] > e.tierOf[slow] {
@@ -226,7 +229,7 @@ func (e *Engine) pieces(sum *Summary, d *Detail, places []SlotPages, u unit, fla
 	for i := range d {
 		p := &d[i]
 		rate, ok := cleanRate(p.Rate)
-		if p.Pages == 0 || !ok || r.Flags&Unseen != 0 {
+		if p.Pages == 0 || p.Stratum >= maxStrata || !ok || r.Flags&Unseen != 0 {
 			continue
 		}
 		u.state, u.slot = state, p.Slot
@@ -235,11 +238,11 @@ func (e *Engine) pieces(sum *Summary, d *Detail, places []SlotPages, u unit, fla
 		}
 		switch {
 		case cooling == 0:
-		case r.MovedPieces == 0:
+		case r.MovedStrata == 0:
 			u.state &^= cooling
-		case r.MovedPieces&r.PiecesUp>>i&1 != 0:
+		case r.MovedStrata&r.StrataUp>>p.Stratum&1 != 0:
 			u.state &^= downFree
-		case r.MovedPieces>>i&1 != 0:
+		case r.MovedStrata>>p.Stratum&1 != 0:
 			u.state &^= upFree
 		}
 		t := e.tierOf[u.slot]
@@ -247,7 +250,7 @@ func (e *Engine) pieces(sum *Summary, d *Detail, places []SlotPages, u unit, fla
 			continue
 		}
 		u.rate, u.logvar, u.evidence = rate, cleanVar(p.LogVar), evidence(p.Evidence)
-		u.piece, u.pages = int8(i), uint16(min(p.Pages, PagesPerPiece))
+		u.stratum, u.pages = int8(p.Stratum), min(p.Pages, PagesPerRegion)
 		sum.Heat[t] += float64(rate) * float64(u.pages)
 		e.unit(&u, int(t), flags)
 	}
@@ -257,7 +260,7 @@ func (e *Engine) pieces(sum *Summary, d *Detail, places []SlotPages, u unit, fla
 func (e *Engine) unit(u *unit, tier int, flags uint8) {
 	if flags != 0 {
 		e.fixed = append(e.fixed, fixed{
-			rate: u.rate, proc: u.proc, region: u.region, pages: u.pages, tier: uint8(tier), flags: flags, slot: u.slot, piece: u.piece,
+			rate: u.rate, proc: u.proc, region: u.region, pages: u.pages, tier: uint8(tier), flags: flags, slot: u.slot, stratum: u.stratum,
 		})
 		return
 	}

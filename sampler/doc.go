@@ -7,7 +7,7 @@
 // rates that the policy reports: there a bit says most. Regions that are
 // clearly on their side of the boundary are sampled less often when the
 // budget does not reach for all. Most samples look at an eighth of a region;
-// where its parts differ, at all of them, and at the probable ones again.
+// where its pages differ, at all of them: see detail.
 //
 // What many regions have in common is how fast the process runs: see pace.
 // A region counts as changed when a second sample says so as well. What is used

@@ -80,12 +80,26 @@ func (p *pace) others(since float64, batch uint64) (log float64, ok bool) {
 
 // off is by how much, in ln of the rate, a region was accessed more than
 // expected in a window; ok is false where it cannot tell.
-func (r *region) off(b *pagetable.Block, s sample) (log float64, ok bool) {
-	if s.biased || r.flags&(policy.Unseen|policy.Huge) != 0 || b.Kind != pagetable.KindTable || r.est.vari > 1 {
+func (r *region) off(b *pagetable.Block, s sample, p *process) (log float64, ok bool) {
+	if s.biased || r.flags&(policy.Unseen|policy.Huge) != 0 || b.Kind != pagetable.KindTable {
 		return 0, false
 	}
 	n, k := counts(b, s.pieces)
-	x := r.est.rate() * s.window
+	e := r.est
+	if r.detail != noDetail {
+		// Together, strata look different in windows of different lengths.
+		d := p.detail(r)
+		if d == nil {
+			return 0, false
+		}
+		rest := d.set(restStratum).And(policy.PagesOf(s.pieces))
+		young := rest.And(b.Young)
+		n, k, e = rest.Count(), young.Count(), d.strata[restStratum].est
+	}
+	x := e.rate() * s.window
+	if e.vari > 1 {
+		return 0, false
+	}
 	if x > 3 || k < paceCount && float64(n)*-math.Expm1(-x) < paceCount {
 		return 0, false
 	}

@@ -41,9 +41,9 @@ type region struct {
 	seen    tick // last sample
 	changed tick // last time the rate changed
 	moved   tick // last move; 0: never
-	// movedPieces are those that were moved then or shortly before, and movedUp
-	// those of them that went to a faster tier.
-	movedPieces, movedUp uint32
+	// movedStrata are those of which something was moved then or shortly before, and
+	// movedUp those of them that went to a faster tier.
+	movedStrata, movedUp uint8
 
 	placed [3]policy.SlotPages
 	skew   float32
@@ -67,8 +67,8 @@ const (
 	wholeTurn  = 1
 	// The dispersion, averaged, is 1 give or take 0.12 where the parts are
 	// alike. Beyond evenSkew a region is looked at as a whole, beyond
-	// partialSkew piece by piece, until it is back at alikeSkew.
-	evenSkew, partialSkew, alikeSkew = 1.35, 1.6, 1.15
+	// partialSkew page by page.
+	evenSkew, partialSkew = 1.35, 1.6
 	// beyondDoubt is by how many standard deviations the dispersion of a slice
 	// is off; chi-squared has a long tail.
 	beyondDoubt = 8
@@ -78,7 +78,7 @@ const (
 // has one accessed bit and must not be split; a region whose parts differ is
 // looked at as a whole.
 func (r *region) share() uint32 {
-	if r.flags&policy.Huge != 0 || r.movable != policy.AllPieces || r.skew > evenSkew || r.searched() {
+	if r.flags&policy.Huge != 0 || r.movable != policy.AllPieces || r.detail != noDetail || r.skew > evenSkew || r.searched() {
 		return r.movable
 	}
 	// 5 and 8 have no common factor: all slices have their turn.
@@ -109,19 +109,23 @@ func (k key) boundary() int { return int(k) / rungs }
 
 func (k key) rung() int { return int(k) % rungs }
 
+// mingle notes that what was the hot stratum is among the rest now.
+func (r *region) mingle() {
+	const hot, rest = 1 << hotStratum, 1 << restStratum
+	if r.movedStrata&hot == 0 {
+		return
+	}
+	r.movedStrata, r.movedUp = r.movedStrata&^hot|rest, r.movedUp&^rest|r.movedUp&hot<<restStratum
+	r.movedUp &^= hot
+}
+
+// scattered tells whether a good part of the region lies on another node than the
+// rest.
+func (r *region) scattered() bool { return r.placed[1].Pages > policy.PagesPerRegion/16 }
+
 // sampleable tells whether clearing and reading accessed bits makes sense.
 func (r *region) sampleable() bool {
 	return r.movable != 0 && r.flags&(policy.Shared|policy.Bound|policy.Immovable|inFlight) == 0
-}
-
-// pageMask spreads a mask of pieces to one of pages.
-func pageMask(pieces uint32) (m [8]uint64) {
-	for p := range policy.PiecesPerRegion {
-		if pieces>>p&1 != 0 {
-			m[p/4] |= 0xffff << (p % 4 * 16)
-		}
-	}
-	return m
 }
 
 // place notes where the region's pages are.
@@ -130,7 +134,7 @@ func (r *region) place(b *pagetable.Block) {
 	counts := b.Count
 	if r.movable != policy.AllPieces && r.movable != 0 {
 		// Pages of neighbours that share the region are not counted.
-		mask := pageMask(r.movable)
+		mask := policy.PagesOf(r.movable)
 		counts = [policy.MaxSlots]uint16{}
 		for p, slot := range b.Slot {
 			if int(slot) < len(counts) {
@@ -221,7 +225,7 @@ func counts(b *pagetable.Block, pieces uint32) (n, k int) {
 	if pieces == policy.AllPieces {
 		return int(b.PresentPages), int(b.YoungPages)
 	}
-	mask := pageMask(pieces)
+	mask := policy.PagesOf(pieces)
 	for i := range mask {
 		n += bits.OnesCount64(b.Present[i] & mask[i])
 		k += bits.OnesCount64(b.Present[i] & b.Young[i] & mask[i])
@@ -352,37 +356,6 @@ func pieceCounts(b *pagetable.Block, piece int) (n, k int) {
 	return bits.OnesCount16(present), bits.OnesCount16(present & uint16(b.Young[piece/4]>>at))
 }
 
-// updateDetail joins a sample to the pieces, and returns how many of them
-// changed.
-func updateDetail(d *policy.Detail, b *pagetable.Block, movable uint32, s sample, dt float64) (changed int) {
-	for i := range d {
-		p := &d[i]
-		if (s.pieces|^movable)>>i&1 == 0 {
-			continue
-		}
-		n, k := pieceCounts(b, i)
-		if movable>>i&1 == 0 {
-			n = 0
-		}
-		p.Pages, p.Slot = uint8(n), b.Slot[i]
-		if n == 0 {
-			continue
-		}
-		e := estimate{vari: unknownVar}
-		if p.Rate > 0 {
-			e = estimate{float32(math.Log(float64(p.Rate))), p.LogVar}
-		}
-		before := e.log
-		if e.add(n, k, s.window, dt, s.noise) && p.Rate > 0 {
-			changed++
-		}
-		became := p.Rate > 0 && e.log-before > changeLog
-		p.Rate, p.LogVar = float32(e.rate()), e.vari
-		p.Evidence = s.note(p.Evidence, s.hot(n, k), became)
-	}
-	return changed
-}
-
 // probable tells whether a region looks hot, most probably is, and needs more
 // samples as evidence.
 func (r *region) probable(boundary float64) bool {
@@ -392,22 +365,4 @@ func (r *region) probable(boundary float64) bool {
 func probablyAbove(rate, boundary float64, vari float32) bool {
 	above := math.Log(rate / max(boundary, minRate))
 	return above > 0 && above*above > probable*probable*float64(vari)
-}
-
-// doubtfulPieces is the mask of the pieces that look hot, most probably are, and
-// need more samples as evidence.
-func doubtfulPieces(d *policy.Detail, boundary float64) (mask uint32) {
-	if boundary <= 0 {
-		return 0
-	}
-	for i := range d {
-		p := &d[i]
-		if p.Pages == 0 || p.Evidence&1 == 0 || bits.OnesCount8(p.Evidence) >= enoughEvidence {
-			continue
-		}
-		if probablyAbove(float64(p.Rate), boundary, p.LogVar) {
-			mask |= 1 << i
-		}
-	}
-	return mask
 }

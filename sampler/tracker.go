@@ -81,13 +81,19 @@ const (
 	// phaseShare is how many of the regions sampled lately must have changed for
 	// a phase change, and phaseSeconds the least time between two.
 	phaseShare, phaseSeconds = 0.05, 2.0
-	// probable is by how many standard deviations a piece must be hot to be worth
+	// probable is by how many standard deviations something must be hot to be worth
 	// samples of its own, and maxGroups how many groups of neighbours may be
 	// cleared one by one: each costs a flush of the TLBs.
 	probable, maxGroups = 1.5, 3
-	// changedPieces is how many pieces make a change of a region that is known
-	// piece by piece.
-	changedPieces = 2
+	// A region counts by yieldPart in the share of those that have strata. Where that
+	// is less than leastYield, only one search in rareSearch is for strata.
+	yieldPart, leastYield, rareSearch = 1.0 / 32, 0.1, 16
+	// formSeconds is for how long a region in which strata are looked for waits for its
+	// turn among the doubtful.
+	formSeconds = 2.0
+	// A detail yields to a region with farMore accesses than are gained by it, if it
+	// is among the next yieldLooks.
+	farMore, yieldLooks = 8, 32
 	// doubtRung is the rung of doubtful regions: how hot they are matters, not
 	// whether they are above the boundary.
 	doubtRung = 2
@@ -105,7 +111,7 @@ const (
 	// One part in owedShare of the budget is what sampling leaves to moving, for
 	// moves that take no more than owedSeconds of the budget.
 	owedShare, owedSeconds = 3, 30
-	// togetherSeconds is for how long pieces are remembered as moved; not less than
+	// togetherSeconds is for how long strata are remembered as moved; not less than
 	// the policy's cool-down.
 	togetherSeconds = 10
 	// idleSeconds is how long to wait at least when no region is due.
@@ -144,7 +150,9 @@ type process struct {
 	fresh   []region // found by the scout, not yet merged
 	extents []extent // by id
 	details []policy.Detail
-	free    []int32 // unused details
+	pages   []detail // what the details are made of
+	free    []int32  // unused details
+	looked  int      // the detail that was last asked to yield
 	runs    []pagetable.Run
 	fitted  []pagetable.Run // those that the regions fit
 	gaps    bool            // some may not: one has no page any more, or is new
@@ -235,6 +243,7 @@ type Tracker struct {
 	burstUntil, startUntil   float64
 	phaseAt                  float64 // last phase change; 0: none
 	recent, recentChanged    float64 // samples lately, and those that changed
+	yield                    float64 // share of regions with strata, of those looked at lately
 	nextProc                 int
 	batches                  uint64 // made so far
 	stats                    Stats
@@ -249,7 +258,7 @@ type Tracker struct {
 
 // New makes a Tracker.
 func New(o Options) *Tracker {
-	t := &Tracker{o: o}
+	t := &Tracker{o: o, yield: 0.5}
 	t.SetBoundaries(nil)
 	t.lastNow, t.lastCPU, t.lastMoving = o.Clock.Now(), o.Clock.CPU(), o.Clock.Moving()
 	return t
@@ -701,7 +710,7 @@ func (t *Tracker) check(p *process, err error) {
 	exec := p.space.ExecID()
 	if p.exec != 0 && exec != p.exec {
 		t.stats.Execs++
-		p.regions, p.fresh, p.extents, p.details, p.free, p.runs, p.doubtful = nil, nil, nil, nil, nil, nil, nil
+		p.regions, p.fresh, p.extents, p.details, p.pages, p.free, p.runs, p.doubtful = nil, nil, nil, nil, nil, nil, nil, nil
 		p.fitted, p.gaps = nil, true
 		p.laps, p.pace = [maxKeys]lap{}, pace{}
 		p.listAt, p.scoutAt, p.scout = 0, 0, 0
@@ -712,15 +721,18 @@ func (t *Tracker) check(p *process, err error) {
 // keyOf finds the boundary that a region is nearest to, and how far above it
 // the region is.
 func (t *Tracker) keyOf(p *process, r *region) key {
-	b := t.boundaries(p)
+	b, at := t.boundaries(p), r.est.log
+	if d := p.detail(r); d != nil {
+		at = d.between(r.turn)
+	}
 	best, distance := 0, math.Inf(1)
 	for c, l := range b.logs {
-		if d := math.Abs(float64(r.est.log) - l); b.rates[c] > 0 && d < distance {
+		if d := math.Abs(float64(at) - l); b.rates[c] > 0 && d < distance {
 			best, distance = c, d
 		}
 	}
 	rung := 0
-	if above := float64(r.est.log) - b.logs[best]; b.rates[best] > 0 && above > 0 {
+	if above := float64(at) - b.logs[best]; b.rates[best] > 0 && above > 0 {
 		rung = min(int(above/math.Log(ladder)), rungs-1)
 	}
 	return key(best*rungs + rung)
@@ -791,8 +803,8 @@ func (t *Tracker) confirm(p *process, now float64) bool {
 				continue
 			}
 			mask, biased := r.share(), false
-			if r.detail != noDetail {
-				hot := doubtfulPieces(&p.details[r.detail], t.boundaries(p).rates[k.boundary()])
+			if d := p.detail(r); d != nil && d.doubtful(t.boundaries(p).rates[k.boundary()]) {
+				hot := d.hotPieces()
 				if biased = bits.OnesCount32(hot&^(hot<<1)) <= maxGroups; biased {
 					mask &= hot
 				}
@@ -828,8 +840,13 @@ func (t *Tracker) clearKey(p *process, k key, now float64) bool {
 		if !r.sampleable() || r.flags&policy.Unseen == 0 && (r.key != k || r.seen >= ticks(l.begun)) {
 			continue
 		}
-		// When the budget does not reach for all, the sure ones wait.
-		if l.took > scarceSeconds && (r.block+l.skip)%4 != 0 && t.sure(p, r, k) {
+		// Where strata are looked for, windows of doubt suit better.
+		if r.detail != noDetail && p.detail(r) == nil && r.seen.since(ticks(now)) < formSeconds {
+			continue
+		}
+		// When the budget does not reach for all, the sure ones wait. After a phase
+		// change none is sure.
+		if l.took > scarceSeconds && (t.phaseAt == 0 || now-t.phaseAt > phaseSeconds) && (r.block+l.skip)%4 != 0 && t.sure(p, r, k) {
 			continue
 		}
 		// In a short window the one piece that is hot stands out best.
@@ -1006,7 +1023,7 @@ func (t *Tracker) read(b *batch) {
 			return
 		}
 		s := sample{window: max(now-b.from-clearing*float64(i), minWindow/2), boundary: b.boundary, now: ticks(now), pieces: b.pieces[i], chosen: b.chosen, biased: b.biased>>i&1 != 0}
-		if off, ok := r.off(block, s); ok {
+		if off, ok := r.off(block, s, p); ok {
 			t.off = append(t.off, off)
 		}
 		t.looks = append(t.looks, look{int32(ri), *block, s})
@@ -1086,24 +1103,26 @@ func (t *Tracker) take(p *process, r *region, b *pagetable.Block, s sample, now 
 	if s.fresh = r.noted.since(s.now) >= evidenceSeconds || r.flags&policy.Unseen != 0; s.fresh {
 		r.noted = s.now
 	}
+	if r.detail != noDetail && b.Kind == pagetable.KindLeaf { // it was made huge meanwhile
+		p.freeDetail(r)
+		r.est.vari = unknownVar
+	}
+	if p.detail(r) != nil {
+		t.refine(p, r, b, s, dt, now)
+		return
+	}
 	if s.biased {
-		if r.place(b); b.Kind == pagetable.KindLeaf {
-			r.est.vari = unknownVar // it was made huge meanwhile
-			p.freeDetail(r)
-		}
-		if r.detail != noDetail {
-			updateDetail(&p.details[r.detail], b, r.movable, s, dt)
-			if doubtfulPieces(&p.details[r.detail], s.boundary) != 0 {
-				t.doubt(p, r, now+evidenceSeconds)
-			}
-		}
+		r.place(b)
 		return
 	}
 	t.recent++
-	seen, _ := counts(b, s.pieces)
+	searched := r.searched() && t.searches(r)
+	seen, young := counts(b, s.pieces)
 	v := r.update(b, s)
 	p.gaps = p.gaps || r.Pages() == 0
-	phase := v == changed
+	if v == changed {
+		t.recentChanged++
+	}
 	if !s.chosen || v == denied && r.moment > 0 {
 		window, moment := s.window, float32(0)
 		if s.chosen {
@@ -1116,28 +1135,91 @@ func (t *Tracker) take(p *process, r *region, b *pagetable.Block, s sample, now 
 	}
 	r.key = t.keyOf(p, r)
 	r.disperse(b, s)
-	switch {
-	case r.detail == noDetail && r.skew > partialSkew && r.flags&policy.Huge == 0:
+	if r.detail == noDetail && (searched || r.skew > partialSkew) && s.pieces == r.movable && tellsApart(b, seen, young) {
 		t.giveDetail(p, r)
-	case r.detail != noDetail && (r.skew < alikeSkew || r.flags&policy.Huge != 0):
-		p.freeDetail(r)
 	}
-	if r.detail == noDetail {
-		if seen > 0 && (v != same || r.probable(s.boundary)) {
-			t.doubt(p, r, now+evidenceSeconds)
+	if searched && !s.chosen && float64(young) > mostRest*float64(seen) {
+		r.turn-- // the window was too long to find anything, so it is still to be done
+	}
+	if r.detail != noDetail {
+		t.form(p, r, b, s, dt)
+	}
+	if r.detail != noDetail || seen > 0 && (v != same || r.probable(s.boundary)) {
+		t.doubt(p, r, now+evidenceSeconds)
+	}
+	if r.evidence&1 != 0 && (v == doubtful || r.changed.since(s.now) < growSeconds) {
+		t.grow(p, r, s.boundary, now)
+	}
+}
+
+// searches tells whether to look for strata in a region, given how many had some
+// lately.
+func (t *Tracker) searches(r *region) bool {
+	return t.yield > leastYield || (r.block+uint32(r.turn/wholeEvery))%rareSearch == 0
+}
+
+// form looks for strata in a region of which it is not known yet whether it has any.
+func (t *Tracker) form(p *process, r *region, b *pagetable.Block, s sample, dt float64) {
+	d := &p.pages[r.detail]
+	if n, k := counts(b, s.pieces); s.pieces != r.movable || float64(k) > mostRest*float64(n) && !r.scattered() {
+		return // it was under way, or says nothing of single pages
+	}
+	if d.samples == 1 {
+		odd := d.odd(b)
+		if t.yield *= 1 - yieldPart; odd {
+			t.yield += yieldPart
 		}
-		if r.evidence&1 != 0 && (v == doubtful || r.changed.since(s.now) < growSeconds) {
-			t.grow(p, r, s.boundary, now)
-		}
-	} else {
-		d := &p.details[r.detail]
-		phase = updateDetail(d, b, r.movable, s, dt) >= changedPieces
-		if doubtfulPieces(d, s.boundary) != 0 {
-			t.doubt(p, r, now+evidenceSeconds)
+		if !odd && !r.scattered() {
+			p.freeDetail(r)
+			r.skew = 1 // by chance
+			return
 		}
 	}
-	if phase {
+	d.update(b, r.movable, s, dt)
+	if d.known() {
+		r.est, r.key = d.mean(), t.keyOf(p, r)
+		d.portions(&p.details[r.detail])
+	}
+}
+
+// refine joins a sample to a region that is known stratum by stratum.
+func (t *Tracker) refine(p *process, r *region, b *pagetable.Block, s sample, dt, now float64) {
+	d := &p.pages[r.detail]
+	r.place(b)
+	p.gaps = p.gaps || r.Pages() == 0
+	anew, others := d.update(b, r.movable, s, dt)
+	if others {
+		r.mingle()
+	}
+	d.portions(&p.details[r.detail])
+	if anew || d.doubtful(s.boundary) {
+		t.doubt(p, r, now+evidenceSeconds)
+	}
+	if s.biased {
+		return
+	}
+	t.recent++
+	if anew {
+		r.changed = s.now
 		t.recentChanged++
+	}
+	if !s.chosen {
+		p.lookedAt(r.block, now, s.window, 0)
+	}
+	r.turn++
+	r.seen, r.flags = s.now, r.flags&^doubted
+	if d.known() {
+		r.est = d.mean()
+	}
+	hot := uint8(0)
+	if r.est.rate() > s.boundary {
+		hot = 1
+	}
+	r.evidence = s.note(r.evidence, hot, false)
+	r.key = t.keyOf(p, r)
+	if d.alike() && !r.scattered() {
+		p.freeDetail(r)
+		r.skew = 1
 	}
 }
 
@@ -1213,28 +1295,52 @@ func (t *Tracker) startBurst(now float64) {
 	t.restUntil = 0
 }
 
+// giveDetail begins to look at the pages of a region, if there is memory for it.
 func (t *Tracker) giveDetail(p *process, r *region) {
-	if n := len(p.free); n > 0 {
-		r.detail, p.free = p.free[n-1], p.free[:n-1]
-		p.details[r.detail] = policy.Detail{}
-		return
-	}
-	if len(p.details) == cap(p.details) {
+	if len(p.free) == 0 && len(p.details) == cap(p.details) {
 		held := 0
 		for _, p := range t.procs {
 			held += cap(p.details)
 		}
-		room := t.o.DetailBytes/int(unsafe.Sizeof(policy.Detail{})) - held
-		if room <= 0 {
+		room := t.o.DetailBytes/int(unsafe.Sizeof(policy.Detail{})+unsafe.Sizeof(detail{})) - held
+		switch {
+		case room > 0:
+			more := min(room, max(16, cap(p.details)/2))
+			p.details = append(make([]policy.Detail, 0, cap(p.details)+more), p.details...)
+			p.pages = append(make([]detail, 0, cap(p.details)), p.pages...)
+		case !p.yields(r):
 			t.stats.DetailsRefused++
 			return
 		}
-		grown := make([]policy.Detail, len(p.details), cap(p.details)+min(room, max(16, cap(p.details)/2)))
-		copy(grown, p.details)
-		p.details = grown
+	}
+	if n := len(p.free); n > 0 {
+		r.detail, p.free = p.free[n-1], p.free[:n-1]
+		p.details[r.detail], p.pages[r.detail] = policy.Detail{}, newDetail(r.block)
+		return
 	}
 	r.detail = int32(len(p.details))
 	p.details = append(p.details, policy.Detail{})
+	p.pages = append(p.pages, newDetail(r.block))
+}
+
+// yields frees the detail of a region that gains far less by it than another one may,
+// if a look at some finds one. What lies on two nodes keeps it: nothing else knows
+// where its pages are.
+func (p *process) yields(to *region) bool {
+	worth := to.est.rate() * float64(to.Pages()) / farMore
+	for range min(yieldLooks, len(p.pages)) {
+		p.looked = (p.looked + 1) % len(p.pages)
+		d := &p.pages[p.looked]
+		i, found := slices.BinarySearchFunc(p.regions, d.block, byBlock)
+		if !found {
+			continue
+		}
+		if r := &p.regions[i]; r.detail == int32(p.looked) && d.known() && !r.scattered() && d.gain() < worth {
+			p.freeDetail(r)
+			return true
+		}
+	}
+	return false
 }
 
 func (p *process) freeDetail(r *region) {
@@ -1244,14 +1350,27 @@ func (p *process) freeDetail(r *region) {
 	}
 }
 
-// Moved notes the outcome of a move: pages of the pieces at addr went from
-// one node to another.
-func (t *Tracker) Moved(id policy.ProcessID, addr uint64, mask uint32, from, to policy.Slot, pages int, up bool) {
-	p := t.find(id)
+// detail is what is known of a region stratum by stratum; nil if nothing is.
+func (p *process) detail(r *region) *detail {
+	if r.detail == noDetail || !p.pages[r.detail].known() {
+		return nil
+	}
+	return &p.pages[r.detail]
+}
+
+// tellsApart tells whether a sample of so many pages, some of them accessed, can say
+// something about single ones.
+func tellsApart(b *pagetable.Block, n, k int) bool {
+	return b.Kind == pagetable.KindTable && k >= 4 && float64(k) <= mostRest*float64(n)
+}
+
+// Moved notes the outcome of a move: which of its pages are on the target now.
+func (t *Tracker) Moved(m *policy.Move, there policy.PageSet) {
+	p := t.find(m.ID)
 	if p == nil {
 		return
 	}
-	i, found := slices.BinarySearchFunc(p.regions, uint32(addr/policy.RegionSize), byBlock)
+	i, found := slices.BinarySearchFunc(p.regions, uint32(m.Addr/policy.RegionSize), byBlock)
 	if !found {
 		return
 	}
@@ -1259,38 +1378,60 @@ func (t *Tracker) Moved(id policy.ProcessID, addr uint64, mask uint32, from, to 
 	r := &p.regions[i]
 	now := max(ticks(t.o.Clock.Now()), 1)
 	if r.moved == 0 || r.moved.since(now) > togetherSeconds {
-		r.movedPieces, r.movedUp = 0, 0
+		r.movedStrata, r.movedUp = 0, 0
 	}
-	r.moved, r.movedPieces = now, r.movedPieces|mask
-	if up {
+	r.moved, r.movedStrata = now, r.movedStrata|m.Strata
+	if m.Kind == policy.Promotion {
 		r.flags |= policy.MovedUp
-		r.movedUp |= mask
+		r.movedUp |= m.Strata
 	} else {
 		r.flags &^= policy.MovedUp
-		r.movedUp &^= mask
+		r.movedUp &^= m.Strata
 	}
+	pages := there.Count()
 	if pages == 0 {
 		return
 	}
-	r.shift(from, to, pages)
+	r.shift(m.From, m.To, pages)
 	if r.detail != noDetail {
-		d := &p.details[r.detail]
-		for j := range d {
-			if mask>>j&1 != 0 && d[j].Slot == from {
-				d[j].Slot = to
-			}
+		d := &p.pages[r.detail]
+		d.lie(there, d.index(m.To))
+		if d.known() {
+			d.portions(&p.details[r.detail])
 		}
 	}
 }
 
-// Movable returns the pieces of the region at addr that tierd may move.
-func (t *Tracker) Movable(id policy.ProcessID, addr uint64) uint32 {
-	if p := t.find(id); p != nil {
-		if i, found := slices.BinarySearchFunc(p.regions, uint32(addr/policy.RegionSize), byBlock); found {
-			return p.regions[i].movable
+// Movable returns the pages that a move asks for, as they are known now, and that
+// tierd may move; none if it is out of date.
+func (t *Tracker) Movable(m *policy.Move) (set policy.PageSet) {
+	p := t.find(m.ID)
+	if p == nil {
+		return set
+	}
+	i, found := slices.BinarySearchFunc(p.regions, uint32(m.Addr/policy.RegionSize), byBlock)
+	if !found {
+		return set
+	}
+	r := &p.regions[i]
+	if m.Strata == policy.AllStrata {
+		return policy.PagesOf(r.movable)
+	}
+	d := p.detail(r)
+	if d == nil {
+		return set
+	}
+	from := d.index(m.From)
+	on, unknown := d.on(from), d.on(unknownNode)
+	for s := range d.strata {
+		if m.Strata>>s&1 != 0 {
+			pages := d.set(s)
+			for w := range set {
+				set[w] |= pages[w] & (on[w] | unknown[w])
+			}
 		}
 	}
-	return 0
+	return set
 }
 
 // Snapshot describes all processes for the policy. The result belongs to the
@@ -1314,13 +1455,15 @@ func (t *Tracker) Snapshot() []policy.Process {
 			q := policy.Region{
 				Addr: r.addr(), Rate: coarse(float32(r.est.rate()), rateBits), LogVar: driftSteps(r.est.vari, uint32(now-r.seen)),
 				Stable: float32(r.changed.since(now)), SinceMove: float32(math.Inf(1)),
-				Placement: r.placed, Evidence: r.evidence, Flags: r.flags &^ (inFlight | doubted), Detail: r.detail,
+				Placement: r.placed, Evidence: r.evidence, Flags: r.flags &^ (inFlight | doubted), Detail: noDetail,
 			}
-			if len(extents) > 0 && extents[0].id == r.block/extentRegions && r.detail == noDetail {
+			if p.detail(r) != nil {
+				q.Detail = r.detail
+			} else if len(extents) > 0 && extents[0].id == r.block/extentRegions {
 				extents[0].joins(&q)
 			}
 			if r.moved != 0 {
-				q.SinceMove, q.MovedPieces, q.PiecesUp = float32(r.moved.since(now)), r.movedPieces, r.movedUp
+				q.SinceMove, q.MovedStrata, q.StrataUp = float32(r.moved.since(now)), r.movedStrata, r.movedUp
 			}
 			s.Regions = append(s.Regions, q)
 		}

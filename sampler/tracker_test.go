@@ -2,6 +2,9 @@ package sampler_test
 
 import (
 	"math"
+	"math/bits"
+	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/tierd/tierd/policy"
@@ -178,21 +181,24 @@ func TestProcessesShareTheTurns(t *testing.T) {
 	}
 }
 
-// What cools down is the piece that was moved, in its own direction.
-func TestMovedPiecesAreRemembered(t *testing.T) {
+// What cools down is the stratum that was moved, in its own direction.
+func TestMovedStrataAreRemembered(t *testing.T) {
 	tr, m, c := tracked(4, 0.05)
+	move := func(strata uint8, kind policy.Kind) {
+		tr.Moved(&policy.Move{ID: job, Addr: m.Base, Strata: strata, From: 2, To: 2, Kind: kind}, policy.PagesOf(1))
+	}
 	run(tr, c, 3)
-	tr.Moved(job, m.Base, 1<<3, 2, 0, 16, true)
+	move(1, policy.Promotion)
 	run(tr, c, 2)
-	tr.Moved(job, m.Base, 1<<7, 0, 2, 16, false)
+	move(2, policy.Demotion)
 	r := tr.Snapshot()[0].Regions[0]
-	if r.MovedPieces != 1<<3|1<<7 || r.PiecesUp != 1<<3 || r.Flags&policy.MovedUp != 0 {
-		t.Errorf("moved %#x, up %#x, flags %b", r.MovedPieces, r.PiecesUp, r.Flags)
+	if r.MovedStrata != 3 || r.StrataUp != 1 || r.Flags&policy.MovedUp != 0 {
+		t.Errorf("moved %#x, up %#x, flags %b", r.MovedStrata, r.StrataUp, r.Flags)
 	}
 	run(tr, c, 15)
-	tr.Moved(job, m.Base, 1, 2, 0, 16, true)
-	if r = tr.Snapshot()[0].Regions[0]; r.MovedPieces != 1 {
-		t.Errorf("after the cool-down: moved %#x", r.MovedPieces)
+	move(1, policy.Promotion)
+	if r = tr.Snapshot()[0].Regions[0]; r.MovedStrata != 1 {
+		t.Errorf("after the cool-down: moved %#x", r.MovedStrata)
 	}
 }
 
@@ -279,40 +285,137 @@ func TestHugePagesAreNotSplit(t *testing.T) {
 	}
 }
 
-func TestSkewedRegionsGetDetail(t *testing.T) {
-	tr, m, c := tracked(16, 0.05)
-	for i, r := range m.Regions {
-		m.SetRate(i, 0.8)
-		if i < 8 {
-			for p := range 3 * policy.PagesPerPiece {
-				r.Rate[p] = 70
-			}
+// hotPages are those of a region that a test wants to be hot.
+func hotPages(rng *rand.Rand, n, run int) (set policy.PageSet) {
+	for _, p := range rng.Perm(policy.PagesPerRegion / run)[:n/run] {
+		for i := p * run; i < (p+1)*run; i++ {
+			set.Add(i)
 		}
 	}
+	return set
+}
+
+// Hot pages are found wherever in their regions they lie, and their moves followed.
+func TestRegionsHotInPartsGetDetail(t *testing.T) {
+	for name, pages := range map[string]int{"single pages": 1, "pieces of 64 KiB": 16} {
+		t.Run(name, func(t *testing.T) {
+			tr, m, c := tracked(16, 0.05)
+			rng := rand.New(rand.NewPCG(3, 4))
+			var hot [8]policy.PageSet
+			for i, r := range m.Regions {
+				m.SetRate(i, 0.8)
+				if i < 8 {
+					hot[i] = hotPages(rng, 48, pages)
+					for p := range r.Rate {
+						if hot[i].Has(p) {
+							r.Rate[p] = 70
+						}
+					}
+				}
+			}
+			tr.SetBoundaries([]float32{1})
+			run(tr, c, 8)
+			p := tr.Snapshot()[0]
+			for i, r := range p.Regions {
+				if (r.Detail >= 0) != (i < 8) {
+					t.Fatalf("region %d: detail %d", i, r.Detail)
+				}
+				if r.Detail < 0 {
+					continue
+				}
+				up, rest := p.Details[r.Detail][0], p.Details[r.Detail][1]
+				if up.Slot != 2 || up.Pages < 47 || up.Pages > 52 || up.Pages+rest.Pages != 512 || rest.Slot != 2 {
+					t.Errorf("region %d: %+v", i, p.Details[r.Detail])
+				}
+				// In most windows all hot pages are accessed, which tells the least rate.
+				if up.Rate < 10 || up.Rate > 200 || math.Abs(math.Log(float64(rest.Rate/0.8))) > 0.3 {
+					t.Errorf("region %d: rates %g and %g, want some 70 and 0.8", i, up.Rate, rest.Rate)
+				}
+				if bits.OnesCount8(up.Evidence) < 3 {
+					t.Errorf("region %d: evidence %08b", i, up.Evidence)
+				}
+			}
+			// They are moved, all but one that is busy.
+			mv := &policy.Move{ID: job, Addr: m.Base, Strata: 1, From: 2, To: 0, Kind: policy.Promotion}
+			set := tr.Movable(mv)
+			if missed := hot[0].And(set); missed.Count() < 47 || set.Count() > 52 {
+				t.Fatalf("asks for %d pages, of them %d hot ones", set.Count(), missed.Count())
+			}
+			busy := slices.IndexFunc(set[:], func(w uint64) bool { return w != 0 })
+			set[busy] &= set[busy] - 1
+			for p := range m.Regions[0].Slot {
+				if set.Has(p) {
+					m.Regions[0].Slot[p] = 0
+				}
+			}
+			tr.Moved(mv, set)
+			for range 2 { // at once, and when the region has been seen again
+				p = tr.Snapshot()[0]
+				r := p.Regions[0]
+				if n := r.Placement[1]; n.Slot != 0 || int(n.Pages) != set.Count() || r.Flags&policy.MovedUp == 0 {
+					t.Errorf("after a move: %+v", r)
+				}
+				for _, q := range p.Details[r.Detail] {
+					want := map[policy.Slot]int{0: set.Count(), 2: 512 - set.Count()}[q.Slot]
+					if q.Pages > 0 && q.Stratum == 0 && (q.Slot == policy.NoSlot || q.Slot == 0 && int(q.Pages) != want) {
+						t.Errorf("parts after a move: %+v", p.Details[r.Detail])
+					}
+				}
+				run(tr, c, 3)
+			}
+			back := tr.Movable(&policy.Move{ID: job, Addr: m.Base, Strata: 1, From: 0, To: 2, Kind: policy.Demotion})
+			if stray := back.And(set); stray != back || back.Count() < set.Count()-2 {
+				t.Errorf("on the fast node are %d pages of %d", back.Count(), set.Count())
+			}
+		})
+	}
+}
+
+// Where memory does not reach, those have detail that gain most by it.
+func TestDetailGoesWhereItGainsMost(t *testing.T) {
+	c := &samplertest.Clock{Seconds: 100}
+	m := samplertest.NewMemory(c, 64, 2)
+	tr := sampler.New(sampler.Options{Budget: 0.2, Burst: 0.2, DetailBytes: 12 << 10, Clock: c})
+	t.Cleanup(tr.Close)
+	tr.Add(job, "job", true, m)
 	tr.SetBoundaries([]float32{1})
-	run(tr, c, 6)
-	p := tr.Snapshot()[0]
-	for i, r := range p.Regions {
-		if (r.Detail >= 0) != (i < 8) {
-			t.Fatalf("region %d: detail %d", i, r.Detail)
-		}
-		if r.Detail < 0 {
-			continue
-		}
-		for j, piece := range p.Details[r.Detail] {
-			if hot := piece.Rate > 2; hot != (j < 3) || piece.Pages != 16 || piece.Slot != 2 {
-				t.Errorf("region %d piece %d: %+v", i, j, piece)
+	rng := rand.New(rand.NewPCG(7, 8))
+	heat := func(i, pages int, rate float64) {
+		hot := hotPages(rng, pages, 1)
+		m.SetRate(i, 0.1)
+		for p := range m.Regions[i].Rate {
+			if hot.Has(p) {
+				m.Regions[i].Rate[p] = rate
 			}
 		}
 	}
-	tr.Moved(job, p.Regions[0].Addr, 7, 2, 0, 48, true)
-	p = tr.Snapshot()[0]
-	r := p.Regions[0]
-	if r.Placement[1] != (policy.SlotPages{Pages: 48, Slot: 0}) || r.SinceMove > 1 || r.Flags&policy.MovedUp == 0 {
-		t.Errorf("after a move: %+v", r)
+	for i := range 60 {
+		heat(i, 24, 10)
 	}
-	if d := p.Details[r.Detail]; d[2].Slot != 0 || d[3].Slot != 2 {
-		t.Errorf("pieces after a move: %+v", d)
+	detailed := func() (list []int) {
+		p := tr.Snapshot()[0]
+		for i := range p.Regions {
+			if p.Regions[i].Detail >= 0 {
+				list = append(list, i)
+			}
+		}
+		return list
+	}
+	run(tr, c, 10)
+	const most = 24 // of some 600 bytes each
+	if n := len(detailed()); n < 8 || n > most {
+		t.Fatalf("%d regions have detail in 12 KiB", n)
+	}
+	for i := 60; i < 64; i++ {
+		heat(i, 200, 100)
+	}
+	run(tr, c, 60)
+	list := detailed()
+	if len(list) > most || len(list) < 4 || !slices.Equal(list[len(list)-4:], []int{60, 61, 62, 63}) {
+		t.Errorf("of 60 to 63, which gain most, these have detail: %v", list)
+	}
+	if tr.Stats().DetailsRefused == 0 {
+		t.Error("none was refused")
 	}
 }
 
@@ -344,8 +447,11 @@ func TestMappingsDecideWhatMoves(t *testing.T) {
 			t.Errorf("region %d: flags %b, want %b", i, flags(i), want)
 		}
 	}
-	if got := tr.Movable(job, at(1, 0)); got != 0xff {
-		t.Errorf("movable pieces %#x, want 0xff", got)
+	if got := tr.Movable(&policy.Move{ID: job, Addr: at(1, 0), Strata: policy.AllStrata}); got != policy.PagesOf(0xff) {
+		t.Errorf("movable pages %#x, want those of 8 pieces", got)
+	}
+	if got := tr.Movable(&policy.Move{ID: job, Addr: at(1, 0), Strata: 1}); got != (policy.PageSet{}) {
+		t.Errorf("a region without strata: movable pages %#x of one", got)
 	}
 	if got := p.Regions[1].Pages(); got != 8*policy.PagesPerPiece {
 		t.Errorf("counts %d pages, want those of the movable pieces", got)

@@ -92,8 +92,8 @@ func drawParts(w io.Writer, parts []status.Part, width int) {
 			state += ": " + oneLine(p.Rule)
 		}
 		name := "all of it"
-		if p.Pieces < 32 {
-			name = fmt.Sprintf("%d pieces", p.Pieces)
+		if !p.Whole {
+			name = fmt.Sprintf("%d pages", p.Pages)
 		}
 		rows = append(rows, []string{
 			strconv.Itoa(i + 1), name, bytesText(p.Bytes), placeName(p.Lies), oneLine(p.Belongs), state, explain.Figure(p.Rate.AccessesPerSecond),

@@ -53,6 +53,8 @@ func (a *app) replay() *cobra.Command {
 func unreadable(err error) error {
 	f := &failure{err: err, code: exitProblem}
 	switch {
+	case errors.Is(err, record.ErrOlder):
+		f.hint = "replay it with the tierd that wrote it"
 	case errors.Is(err, record.ErrNewer):
 		f.hint = "replay it with the tierd that wrote it, or a newer one"
 	case errors.Is(err, record.ErrForeign):
@@ -186,8 +188,8 @@ func replay(in *record.Reader, stop func() bool) (*replaySummary, error) {
 			d := &f.Done[i]
 			sum.Done.add(d.Kind, d.Pages)
 			if w := sum.Difference; w != nil && sum.Differing == 1 && w.Epoch+1 == f.Number && len(w.RecordedDone) < shownMoves {
-				w.RecordedDone = append(w.RecordedDone, fmt.Sprintf("%s pid %d %#x pieces %#x node slot %d to %d, %d pages",
-					d.Kind, d.ID.PID, d.Addr, d.Pieces, d.From, d.To, d.Pages))
+				w.RecordedDone = append(w.RecordedDone, fmt.Sprintf("%s pid %d %#x strata %#x node slot %d to %d, %d pages",
+					d.Kind, d.ID.PID, d.Addr, d.Strata, d.From, d.To, d.Pages))
 			}
 		}
 		for rule, n := range plan.Vetoed {
@@ -215,8 +217,8 @@ func replay(in *record.Reader, stop func() bool) (*replaySummary, error) {
 			}
 			for i := range plan.Moves[:min(len(plan.Moves), shownMoves)] {
 				m := &plan.Moves[i]
-				d.Replayed = append(d.Replayed, fmt.Sprintf("%s pid %d %#x pieces %#x node slot %d to %d, %d pages: %s, rate %.3g, separation %.3g, payback %.3g",
-					m.Kind, m.ID.PID, m.Addr, m.Pieces, m.From, m.To, m.Pages, m.Reason.Rule, m.Reason.Rate, m.Reason.Separation, m.Reason.Payback))
+				d.Replayed = append(d.Replayed, fmt.Sprintf("%s pid %d %#x strata %#x node slot %d to %d, %d pages: %s, rate %.3g, separation %.3g, payback %.3g",
+					m.Kind, m.ID.PID, m.Addr, m.Strata, m.From, m.To, m.Pages, m.Reason.Rule, m.Reason.Rate, m.Reason.Separation, m.Reason.Payback))
 			}
 			sum.Difference = d
 		}

@@ -47,7 +47,7 @@ func recordings(dir string) error {
 		}
 		e.Frame(&f)
 		for _, m := range plan.Moves {
-			done := []policy.Done{{ID: m.ID, Addr: m.Addr, Pieces: m.Pieces, From: m.From, To: m.To, Kind: m.Kind, Pages: m.Pages, Seconds: 1e-3}}
+			done := []policy.Done{{ID: m.ID, Addr: m.Addr, Strata: m.Strata, From: m.From, To: m.To, Kind: m.Kind, Pages: m.Pages, Seconds: 1e-3}}
 			c.Done(done)
 			r.Done(done)
 			s.Processes[0].Regions[0].Placement[0].Slot = m.To

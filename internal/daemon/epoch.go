@@ -16,7 +16,7 @@ import (
 type plannedKey struct {
 	id       policy.ProcessID
 	addr     uint64
-	pieces   uint32
+	strata   uint8
 	from, to policy.Slot
 }
 
@@ -131,8 +131,8 @@ func (d *Daemon) move(ctx context.Context) {
 			continue
 		}
 		for i := 0; i < len(run); {
-			run[i].Pieces &= d.tracker.Movable(run[i].ID, run[i].Addr)
-			if run[i].Pieces == 0 {
+			run[i].Set = d.tracker.Movable(&run[i])
+			if run[i].Set == (policy.PageSet{}) {
 				d.drops[status.DropStale]++
 				run, marks = append(run[:i:i], run[i+1:]...), append(marks[:i:i], marks[i+1:]...)
 				continue
@@ -174,16 +174,15 @@ func (d *Daemon) carry(ctx context.Context, m *member, run []policy.Move, marks 
 		if o.ByResult[migrate.Unattempted] > 0 && o.Err == nil {
 			// Its turn comes again, and is counted then.
 			rest, restMarks = append(rest, *v), append(restMarks, marks[i])
-			delete(d.planned, plannedKey{v.ID, v.Addr, v.Pieces, v.From, v.To})
+			delete(d.planned, plannedKey{v.ID, v.Addr, v.Strata, v.From, v.To})
 			o.ByResult[migrate.Unattempted] = 0
 		}
 		d.ring.Outcome(time.Now(), marks[i].decision, o)
 		d.count(m, v, o)
-		// What a query found on the target already is moved as well, as far as
-		// the picture of the region is concerned.
-		there := o.Moved + o.ByResult[migrate.Already]
 		if m.workload.enforce {
-			d.tracker.Moved(v.ID, v.Addr, v.Pieces, v.From, v.To, there, v.Kind == policy.Promotion)
+			// What a query found on the target already is moved as well, as far as
+			// the picture of the region is concerned.
+			d.tracker.Moved(v, o.There)
 			d.moved += o.Bytes
 		}
 		if o.Err != nil {
@@ -206,7 +205,7 @@ func (d *Daemon) book(run []policy.Move, outcomes []migrate.Outcome, seconds flo
 		o, v := &outcomes[i], &run[i]
 		if o.Moved > 0 {
 			d.done = append(d.done, policy.Done{
-				ID: v.ID, Addr: v.Addr, Pieces: v.Pieces, From: v.From, To: v.To, Kind: v.Kind,
+				ID: v.ID, Addr: v.Addr, Strata: v.Strata, From: v.From, To: v.To, Kind: v.Kind,
 				Pages: o.Moved, Seconds: seconds * float64(pages(o)) / float64(max(tried, 1)),
 			})
 		}
@@ -255,7 +254,7 @@ func (d *Daemon) unplanned(run []policy.Move, marks []mark) ([]policy.Move, []ma
 	}
 	kept, keptMarks := run[:0], marks[:0]
 	for i, v := range run {
-		key := plannedKey{v.ID, v.Addr, v.Pieces, v.From, v.To}
+		key := plannedKey{v.ID, v.Addr, v.Strata, v.From, v.To}
 		if at, ok := d.planned[key]; ok && now-at < plannedFor {
 			continue
 		}

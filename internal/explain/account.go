@@ -2,7 +2,6 @@ package explain
 
 import (
 	"math"
-	"math/bits"
 
 	"github.com/tierd/tierd/internal/status"
 	"github.com/tierd/tierd/policy"
@@ -95,7 +94,7 @@ func (t *teller) tier(i int) status.TierAccount {
 
 func (t *teller) part(p *policy.Part) status.Part {
 	out := status.Part{
-		PID: t.s.Processes[p.Process].ID.PID, Address: address(p.Addr), Pieces: bits.OnesCount32(p.Pieces), Bytes: uint64(p.Pages) * policy.PageSize,
+		PID: t.s.Processes[p.Process].ID.PID, Address: address(p.Addr), Whole: p.Strata == policy.AllStrata, Pages: p.Pages, Bytes: uint64(p.Pages) * policy.PageSize,
 		Lies: t.m.place(p.Slot), Belongs: t.m.tier(p.Home), State: string(p.State), Rule: string(p.Rule),
 		Rate: rate(p.Rate, p.LogVar), MeanAccessesPerSecond: finite(p.Mean), StableSeconds: number(p.Stable), HotSamples: p.Evidence, WaitSeconds: finite(p.Wait),
 		Tests: []status.Test{}, Changes: []status.Change{},

@@ -133,15 +133,11 @@ func TestSentences(t *testing.T) {
 			s.Nodes = append(s.Nodes, policy.Node{ID: 9, Tier: -1})
 			return with(s, 3, 10, nil)
 		},
-		"pieces": func(s *policy.Snapshot, _ *policy.Params) uint64 {
+		"strata": func(s *policy.Snapshot, _ *policy.Params) uint64 {
 			with(s, 0, 50, nil)
 			var d policy.Detail
-			for i := range d {
-				d[i] = policy.Piece{Rate: 1, LogVar: 0.01, Pages: 16, Slot: 2, Evidence: 0}
-				if i%8 == 0 {
-					d[i].Rate, d[i].Evidence = 200+float32(i), 1
-				}
-			}
+			d[0] = policy.Portion{Rate: 224, LogVar: 0.01, Pages: 64, Slot: 2, Evidence: 1}
+			d[1] = policy.Portion{Rate: 1, LogVar: 0.01, Pages: 448, Slot: 2, Stratum: 1}
 			s.Processes[0].Details = []policy.Detail{d}
 			return with(s, 2, 10, func(r *policy.Region) { r.Detail = 0 })
 		},

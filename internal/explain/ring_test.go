@@ -25,7 +25,7 @@ func epoch(n uint64) *explain.Epoch {
 
 func promotion(addr uint64) *policy.Move {
 	return &policy.Move{
-		ID: policy.ProcessID{PID: 42, Start: 1}, Addr: addr, Pieces: policy.AllPieces, From: 1, To: 0, Pages: 512, Kind: policy.Promotion,
+		ID: policy.ProcessID{PID: 42, Start: 1}, Addr: addr, Strata: policy.AllStrata, From: 1, To: 0, Pages: 512, Kind: policy.Promotion,
 		Reason: policy.Reason{Rule: policy.Exchange, Rate: 210, VictimRate: 3, Separation: 12, Payback: 34},
 	}
 }

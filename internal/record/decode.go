@@ -238,7 +238,7 @@ func (d *Decoder) next() (*Frame, error) {
 func (d *Decoder) done(misc *cursor) {
 	list := d.frame.Done[:0]
 	for range misc.count(17, maxRaw) {
-		v := policy.Done{ID: misc.id(), Addr: bits.RotateLeft64(misc.u(), regionBits), Pieces: ^uint32(misc.u())}
+		v := policy.Done{ID: misc.id(), Addr: bits.RotateLeft64(misc.u(), regionBits), Strata: ^uint8(misc.u())}
 		v.From, v.To, v.Kind = policy.Slot(misc.byte()), policy.Slot(misc.byte()), policy.Kind(misc.byte())
 		v.Pages, v.Seconds = int(misc.i()), misc.f64()
 		list = append(list, v)
@@ -369,7 +369,7 @@ func (d *Decoder) region(m *memory, mask byte, tick int64) {
 	}
 	if mask&hasMove != 0 {
 		m.moved = c.age(tick)
-		m.MovedPieces, m.PiecesUp = uint32(c.u()), uint32(c.u())
+		m.MovedStrata, m.StrataUp = c.byte(), c.byte()
 	}
 	if mask&hasPlacement != 0 {
 		for i := range m.Placement {
@@ -404,13 +404,13 @@ func (d *Decoder) detailsOf(q *process, count, ops uint64) error {
 			return errors.New("detail that is not there")
 		}
 		at += gap
-		pieces := uint32(c.u())
+		parts := c.byte()
 		if d.in[streamGap].bad || c.bad {
 			return errShort
 		}
 		for k := range q.details[at] {
-			if pieces>>k&1 != 0 {
-				d.piece(&q.details[at][k])
+			if parts>>k&1 != 0 {
+				d.part(&q.details[at][k])
 			}
 		}
 		at++
@@ -418,21 +418,21 @@ func (d *Decoder) detailsOf(q *process, count, ops uint64) error {
 	return nil
 }
 
-func (d *Decoder) piece(p *policy.Piece) {
+func (d *Decoder) part(p *policy.Portion) {
 	mask := d.in[streamMask].byte()
-	if mask&pieceRate != 0 {
+	if mask&partRate != 0 {
 		p.Rate = d.in[streamRate].f32(p.Rate)
 	}
-	if mask&pieceVar != 0 {
+	if mask&partVar != 0 {
 		p.LogVar = d.in[streamVar].f32(p.LogVar)
 	}
-	if mask&piecePages != 0 {
-		p.Pages = d.in[streamDetail].byte()
+	if mask&partPages != 0 {
+		p.Pages = uint16(d.in[streamDetail].u())
 	}
-	if mask&pieceSlot != 0 {
-		p.Slot = policy.Slot(d.in[streamDetail].byte())
+	if mask&partPlace != 0 {
+		p.Slot, p.Stratum = policy.Slot(d.in[streamDetail].byte()), d.in[streamDetail].byte()
 	}
-	if mask&pieceEvidence != 0 {
+	if mask&partEvidence != 0 {
 		p.Evidence = p.Evidence<<1 ^ d.in[streamEvidence].byte()
 	}
 }

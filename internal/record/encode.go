@@ -256,7 +256,7 @@ func (e *Encoder) done(list []policy.Done) {
 		d := &list[i]
 		e.id(d.ID)
 		e.u(streamMisc, bits.RotateLeft64(d.Addr, -regionBits))
-		e.u(streamMisc, uint64(^d.Pieces))
+		e.u(streamMisc, uint64(^d.Strata))
 		e.byte(streamMisc, byte(d.From))
 		e.byte(streamMisc, byte(d.To))
 		e.byte(streamMisc, byte(d.Kind))
@@ -403,7 +403,7 @@ func (m *memory) changes(r *policy.Region, tick int64) (mask byte) {
 	if !same32(m.stable.value(tick, ticksPerSecond), r.Stable) {
 		mask |= hasStable
 	}
-	if m.MovedPieces != r.MovedPieces || m.PiecesUp != r.PiecesUp || !same32(m.moved.value(tick, ticksPerSecond), r.SinceMove) {
+	if m.MovedStrata != r.MovedStrata || m.StrataUp != r.StrataUp || !same32(m.moved.value(tick, ticksPerSecond), r.SinceMove) {
 		mask |= hasMove
 	}
 	if m.Placement != r.Placement {
@@ -434,8 +434,8 @@ func (e *Encoder) region(m *memory, r *policy.Region, mask byte, tick int64) {
 	if mask&hasMove != 0 {
 		m.moved = ageOf(r.SinceMove, tick, ticksPerSecond)
 		e.age(streamRegion, m.moved, tick)
-		e.u(streamRegion, uint64(r.MovedPieces))
-		e.u(streamRegion, uint64(r.PiecesUp))
+		e.byte(streamRegion, r.MovedStrata)
+		e.byte(streamRegion, r.StrataUp)
 	}
 	if mask&hasPlacement != 0 {
 		for _, p := range r.Placement {
@@ -461,22 +461,22 @@ func (e *Encoder) details(q *process, list []policy.Detail) {
 			q.details = append(q.details, policy.Detail{})
 		}
 		d := &q.details[i]
-		var pieces uint32
+		var parts byte
 		for k := range list[i] {
-			if pieceChanges(&d[k], &list[i][k]) != 0 {
-				pieces |= 1 << k
+			if partChanges(&d[k], &list[i][k]) != 0 {
+				parts |= 1 << k
 			}
 		}
-		if pieces == 0 {
+		if parts == 0 {
 			gap++
 			continue
 		}
 		e.u(streamGap, gap)
 		gap, ops = 0, ops+1
-		e.u(streamDetail, uint64(pieces))
+		e.byte(streamDetail, parts)
 		for k := range list[i] {
-			if pieces>>k&1 != 0 {
-				e.piece(&d[k], &list[i][k])
+			if parts>>k&1 != 0 {
+				e.part(&d[k], &list[i][k])
 			}
 		}
 	}
@@ -485,41 +485,42 @@ func (e *Encoder) details(q *process, list []policy.Detail) {
 	e.out[streamMisc] = slices.Insert(e.out[streamMisc], at, counts...)
 }
 
-func pieceChanges(d, p *policy.Piece) (mask byte) {
+func partChanges(d, p *policy.Portion) (mask byte) {
 	if !same32(d.Rate, p.Rate) {
-		mask |= pieceRate
+		mask |= partRate
 	}
 	if !same32(d.LogVar, p.LogVar) {
-		mask |= pieceVar
+		mask |= partVar
 	}
 	if d.Pages != p.Pages {
-		mask |= piecePages
+		mask |= partPages
 	}
-	if d.Slot != p.Slot {
-		mask |= pieceSlot
+	if d.Slot != p.Slot || d.Stratum != p.Stratum {
+		mask |= partPlace
 	}
 	if d.Evidence != p.Evidence {
-		mask |= pieceEvidence
+		mask |= partEvidence
 	}
 	return mask
 }
 
-func (e *Encoder) piece(d, p *policy.Piece) {
-	mask := pieceChanges(d, p)
+func (e *Encoder) part(d, p *policy.Portion) {
+	mask := partChanges(d, p)
 	e.byte(streamMask, mask)
-	if mask&pieceRate != 0 {
+	if mask&partRate != 0 {
 		e.f32(streamRate, p.Rate, d.Rate)
 	}
-	if mask&pieceVar != 0 {
+	if mask&partVar != 0 {
 		e.f32(streamVar, p.LogVar, d.LogVar)
 	}
-	if mask&piecePages != 0 {
-		e.byte(streamDetail, p.Pages)
+	if mask&partPages != 0 {
+		e.u(streamDetail, uint64(p.Pages))
 	}
-	if mask&pieceSlot != 0 {
+	if mask&partPlace != 0 {
 		e.byte(streamDetail, byte(p.Slot))
+		e.byte(streamDetail, p.Stratum)
 	}
-	if mask&pieceEvidence != 0 {
+	if mask&partEvidence != 0 {
 		e.byte(streamEvidence, p.Evidence^d.Evidence<<1)
 	}
 	*d = *p

@@ -7,8 +7,13 @@ import (
 	"github.com/tierd/tierd/policy"
 )
 
-// Version is that of the format. A reader refuses what is newer.
-const Version = 1
+// Version is that of the format. A reader refuses what is newer, and what is older
+// than oldest: version 1 knew regions by pieces of 64 KiB, and its plans cannot be made
+// again.
+const (
+	Version = 2
+	oldest  = 2
+)
 
 const (
 	magic    = "tierdrec"
@@ -90,13 +95,13 @@ const (
 	isNew
 )
 
-// The same of a piece.
+// The same of a part of a region.
 const (
-	pieceRate = 1 << iota
-	pieceVar
-	piecePages
-	pieceSlot
-	pieceEvidence
+	partRate = 1 << iota
+	partVar
+	partPages
+	partPlace
+	partEvidence
 )
 
 // ticksPerSecond is the resolution of a region's times in the sampler.

@@ -22,7 +22,7 @@ func Hash(p *policy.Plan) uint32 {
 		u(m.ID.Start)
 		u(m.ID.Exec)
 		u(m.Addr)
-		u(uint64(m.Pieces))
+		u(uint64(m.Strata))
 		u(uint64(m.From))
 		u(uint64(m.To))
 		u(uint64(m.Pages))

@@ -18,6 +18,8 @@ var (
 	ErrTorn = errors.New("recording is torn")
 	// ErrNewer: it was written by a newer tierd.
 	ErrNewer = errors.New("recording is of a newer format")
+	// ErrOlder: it is of a format whose plans this tierd cannot make again.
+	ErrOlder = errors.New("recording is of an older format")
 	// ErrForeign: it is no recording.
 	ErrForeign = errors.New("not a recording of tierd")
 )
@@ -152,6 +154,8 @@ func (r *Reader) preamble() error {
 		return fmt.Errorf("%w: version %d, and this tierd reads up to %d", ErrNewer, v, Version)
 	} else if v == 0 {
 		return fmt.Errorf("%w: byte %d: version 0", ErrForeign, r.offset+int64(len(magic)))
+	} else if v < oldest {
+		return fmt.Errorf("%w: version %d, and this tierd reads from %d on", ErrOlder, v, oldest)
 	}
 	r.offset += int64(preamble)
 	kind, err := r.read()

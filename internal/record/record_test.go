@@ -115,10 +115,10 @@ func mutate(t *rapid.T, s *policy.Snapshot) {
 		}
 		for j := range p.Details {
 			if chance() {
-				k := rapid.IntRange(0, 31).Draw(t, "piece")
-				p.Details[j][k] = policy.Piece{
-					Rate: single(t), LogVar: single(t), Pages: rapid.Uint8().Draw(t, "pages"),
-					Slot: policy.Slot(rapid.Uint8().Draw(t, "slot")), Evidence: rapid.Uint8().Draw(t, "evidence"),
+				k := rapid.IntRange(0, policy.MaxPortions-1).Draw(t, "part")
+				p.Details[j][k] = policy.Portion{
+					Rate: single(t), LogVar: single(t), Pages: rapid.Uint16().Draw(t, "pages"),
+					Slot: policy.Slot(rapid.Uint8().Draw(t, "slot")), Stratum: rapid.Uint8().Draw(t, "stratum"), Evidence: rapid.Uint8().Draw(t, "evidence"),
 				}
 			}
 		}
@@ -129,7 +129,7 @@ func region(t *rapid.T, r *policy.Region) {
 	r.Rate, r.LogVar = single(t), single(t)
 	if rapid.Bool().Draw(t, "more") {
 		r.Stable, r.SinceMove = single(t), single(t)
-		r.MovedPieces, r.PiecesUp = rapid.Uint32().Draw(t, "moved"), rapid.Uint32().Draw(t, "up")
+		r.MovedStrata, r.StrataUp = rapid.Uint8().Draw(t, "moved"), rapid.Uint8().Draw(t, "up")
 		r.Placement[1] = policy.SlotPages{Pages: rapid.Uint16().Draw(t, "pages"), Slot: policy.Slot(rapid.Uint8().Draw(t, "slot"))}
 		r.Evidence, r.Flags = rapid.Uint8().Draw(t, "evidence"), rapid.Uint8().Draw(t, "flags")
 		r.Detail = rapid.Int32().Draw(t, "detail")
@@ -190,7 +190,7 @@ func TestRoundTrip(t *testing.T) {
 			}
 			for range rapid.IntRange(0, 2).Draw(t, "done") {
 				f.Done = append(f.Done, policy.Done{
-					ID: policy.ProcessID{PID: 1}, Addr: rapid.Uint64().Draw(t, "addr"), Pieces: rapid.Uint32().Draw(t, "pieces"),
+					ID: policy.ProcessID{PID: 1}, Addr: rapid.Uint64().Draw(t, "addr"), Strata: rapid.Uint8().Draw(t, "strata"),
 					To: 3, Kind: policy.Demotion, Pages: rapid.Int().Draw(t, "pages"), Seconds: float(t),
 				})
 			}

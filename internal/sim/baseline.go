@@ -43,7 +43,8 @@ func (h *Host) ends() (fast, slow policy.Slot) {
 
 // moveRegion moves a region whole; false means that there was no room.
 func (h *Host) moveRegion(p place, to policy.Slot) bool {
-	return h.Move(p.proc, h.Procs[p.proc].addr(p.region), policy.AllPieces, h.slotOf(p), to) > 0
+	moved := h.Move(p.proc, h.Procs[p.proc].addr(p.region), policy.AllPages(), h.slotOf(p), to)
+	return moved.Count() > 0
 }
 
 // nothing moves nothing.

@@ -163,11 +163,29 @@ func TestSteadyStateStaysWithinTheBudget(t *testing.T) {
 	}
 }
 
-func TestHotPiecesAreFound(t *testing.T) {
-	points := run(75, change{0, hot(96*mib, 64<<10, 1)}, change{40, hot(96*mib, 64<<10, 2)})
-	if m := mean(points); m < 0.7 {
-		t.Errorf("mean share %.3f, want 0.7", m)
-		trace(t, points)
+// What is hot in pieces of 64 KiB, or in single pages anywhere, is won like whole
+// regions. An oracle has 0.93.
+func TestHotPiecesAndPagesAreFound(t *testing.T) {
+	for name, piece := range map[string]int{"64 KiB": 64 << 10, "4 KiB": 4 << 10} {
+		for pace, waiting := range map[string][]change{"": nil, ", with waits": waits(75)} {
+			t.Run(name+pace, func(t *testing.T) {
+				points := run(75, append([]change{{0, hot(96*mib, piece, 1)}, {40, hot(96*mib, piece, 2)}}, waiting...)...)
+				for _, second := range []int{39, 74} {
+					if got := fast(at(points, second)); got < 0.89 {
+						t.Errorf("at %d s: share %.3f, want 0.89", second, got)
+					}
+				}
+				if m := mean(points); m < 0.72 {
+					t.Errorf("mean share %.3f, want 0.72", m)
+				}
+				if moved := points[len(points)-1].Moved; moved > 600*mib {
+					t.Errorf("moved %d MiB", moved/mib)
+				}
+				if t.Failed() {
+					trace(t, points)
+				}
+			})
+		}
 	}
 }
 

@@ -38,30 +38,26 @@ func (h *Host) Allowed() float64 {
 	return h.allowed
 }
 
-// Move moves some pieces of a region from one node to another, if the target
-// has room for them above its reserve, and returns how many pages that were.
-func (h *Host) Move(proc int, addr uint64, pieces uint32, from, to policy.Slot) int {
+// Move moves some pages of a region from one node to another, if the target
+// has room for them above its reserve, and returns which those were.
+func (h *Host) Move(proc int, addr uint64, set policy.PageSet, from, to policy.Slot) policy.PageSet {
 	m := h.Procs[proc]
 	i := int((addr - m.base) / policy.RegionSize)
 	r := &m.regions[i]
-	pages := 0
-	for p, slot := range r.slot {
-		if slot == from && pieces>>p&1 != 0 {
-			pages += policy.PagesPerPiece
-		}
-	}
+	set = r.on(set, from)
+	pages := set.Count()
 	bytes := uint64(pages) * policy.PageSize
 	if pages == 0 || from == to || h.Nodes[to].Room() < bytes {
-		return 0
+		return policy.PageSet{}
 	}
 	h.Allowed()
 	h.allowed -= float64(bytes)
 	h.books.moved(h, proc, i, pages, from, to)
-	m.move(addr, pieces, from, to)
+	m.move(r, set, from, to)
 	h.Clock.move(float64(pages) * h.Machine.MoveCost)
 	h.Nodes[from].Free += bytes
 	h.Nodes[to].Free -= bytes
-	return pages
+	return set
 }
 
 // tier is the tier of a slot.

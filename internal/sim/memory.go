@@ -4,6 +4,7 @@ import (
 	"math"
 	"math/bits"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/tierd/tierd/policy"
 	"github.com/tierd/tierd/sampler"
@@ -37,9 +38,16 @@ type region struct {
 	at        float64 // the work up to which both are counted
 	mask      *[8]uint64
 	slot      [policy.PiecesPerRegion]policy.Slot
-	cleared   uint32 // pieces whose accessed bits were cleared last
-	read      bool   // since they were cleared
+	split     []share // where its pages lie, if not by whole pieces as slot says
+	cleared   uint32  // pieces whose accessed bits were cleared last
+	read      bool    // since they were cleared
 	huge      bool
+}
+
+// share is the pages of a region that lie on one node.
+type share struct {
+	slot  policy.Slot
+	pages policy.PageSet
 }
 
 // class is what pages of one rate have in common.
@@ -78,26 +86,26 @@ func (m *Memory) SetRate(i int, rate float64) { m.SetRates(i, rate, rate, nil) }
 func (m *Memory) SetRates(i int, rest, hot float64, mask *[8]uint64) {
 	r := &m.regions[i]
 	m.age(r)
-	m.count(r, policy.AllPieces, -1)
+	m.count(r, nil, -1)
 	if mask == nil && r.mask != nil || mask != nil && r.mask == nil {
 		r.hot.count, r.hot.mark = r.rest.count, r.rest.mark
 	}
 	r.rest.rate, r.hot.rate, r.mask = rest, hot, mask
-	m.count(r, policy.AllPieces, 1)
+	m.count(r, nil, 1)
 }
 
 // Accesses is how often a page of the region was used so far, as a mean.
 func (m *Memory) Accesses(i int) float64 {
 	r := &m.regions[i]
 	m.age(r)
-	hot := float64(r.hotPages(policy.AllPieces)) / policy.PagesPerRegion
+	hot := float64(r.hotPages()) / policy.PagesPerRegion
 	return r.hot.count*hot + r.rest.count*(1-hot)
 }
 
 // Rate is the present rate of the region at full pace, as a mean.
 func (m *Memory) Rate(i int) float64 {
 	r := &m.regions[i]
-	hot := float64(r.hotPages(policy.AllPieces)) / policy.PagesPerRegion
+	hot := float64(r.hotPages()) / policy.PagesPerRegion
 	return r.hot.rate*hot + r.rest.rate*(1-hot)
 }
 
@@ -105,38 +113,59 @@ func (m *Memory) Rate(i int) float64 {
 // regions needs to know no more.
 func (m *Memory) Slot(i int) policy.Slot { return m.regions[i].slot[0] }
 
-// hotPages counts the pages of the mask in some pieces.
-func (r *region) hotPages(pieces uint32) (n int) {
-	if r.mask == nil {
-		return 0
-	}
-	if pieces == policy.AllPieces {
-		for _, w := range r.mask {
-			n += bits.OnesCount64(w)
-		}
-		return n
-	}
-	for ; pieces != 0; pieces &= pieces - 1 {
-		p := bits.TrailingZeros32(pieces)
-		n += bits.OnesCount16(uint16(r.mask[p/4] >> (p % 4 * 16)))
+// hotPages counts the pages of the mask.
+func (r *region) hotPages() (n int) {
+	if r.mask != nil {
+		n = (*policy.PageSet)(r.mask).Count()
 	}
 	return n
 }
 
-// count adds the accesses of some pieces to what their nodes serve, or takes
-// them off.
-func (m *Memory) count(r *region, pieces uint32, sign float64) {
-	if r.mask == nil && pieces == policy.AllPieces && r.uniform() {
+// count adds the accesses of some pages to what their nodes serve, or takes them
+// off; nil stands for all.
+func (m *Memory) count(r *region, set *policy.PageSet, sign float64) {
+	if r.mask == nil && set == nil && r.uniform() {
 		m.serve(r.slot[0])
 		m.heat[r.slot[0]] += sign * r.rest.rate * policy.PagesPerRegion
 		return
 	}
-	for ; pieces != 0; pieces &= pieces - 1 {
-		p := bits.TrailingZeros32(pieces)
-		hot := float64(r.hotPages(1 << p))
-		m.serve(r.slot[p])
-		m.heat[r.slot[p]] += sign * (hot*r.hot.rate + (policy.PagesPerPiece-hot)*r.rest.rate)
+	all := policy.AllPages()
+	if set == nil {
+		set = &all
 	}
+	for _, on := range r.shares() {
+		on.pages = on.pages.And(*set)
+		n := on.pages.Count()
+		if n == 0 {
+			continue
+		}
+		hot := 0
+		if r.mask != nil {
+			on.pages = on.pages.And(*r.mask)
+			hot = on.pages.Count()
+		}
+		m.serve(on.slot)
+		m.heat[on.slot] += sign * (float64(hot)*r.hot.rate + float64(n-hot)*r.rest.rate)
+	}
+}
+
+// shares is where the pages of a region lie, the nodes in the order of their first
+// pages.
+func (r *region) shares() (on []share) {
+	if r.split != nil {
+		return r.split
+	}
+	for p, slot := range r.slot {
+		k := slices.IndexFunc(on, func(s share) bool { return s.slot == slot })
+		if k < 0 {
+			k, on = len(on), append(on, share{slot: slot})
+		}
+		set := policy.PagesOf(1 << p)
+		for w := range set {
+			on[k].pages[w] |= set[w]
+		}
+	}
+	return on
 }
 
 // serve adds up what a node has served until now.
@@ -147,6 +176,9 @@ func (m *Memory) serve(slot policy.Slot) {
 }
 
 func (r *region) uniform() bool {
+	if r.split != nil {
+		return false
+	}
 	for _, s := range r.slot {
 		if s != r.slot[0] {
 			return false
@@ -158,32 +190,52 @@ func (r *region) uniform() bool {
 // put places a region as a whole, at no cost.
 func (m *Memory) put(i int, slot policy.Slot) {
 	r := &m.regions[i]
-	m.count(r, policy.AllPieces, -1)
+	m.count(r, nil, -1)
+	r.lie(slot)
+	m.count(r, nil, 1)
+}
+
+// lie lets all of a region lie on one node.
+func (r *region) lie(slot policy.Slot) {
 	for p := range r.slot {
 		r.slot[p] = slot
 	}
-	m.count(r, policy.AllPieces, 1)
+	r.split = nil
 }
 
-// move puts those of some pieces of the region at addr that lie on one node on
-// another, and returns how many pages they have.
-func (m *Memory) move(addr uint64, pieces uint32, from, to policy.Slot) (pages int) {
-	r := m.find(addr)
-	if r == nil {
-		return 0
-	}
-	var moved uint32
-	for p, slot := range r.slot {
-		if slot == from && pieces>>p&1 != 0 {
-			moved |= 1 << p
+// on are those of some pages that lie on a node.
+func (r *region) on(set policy.PageSet, slot policy.Slot) policy.PageSet {
+	for _, s := range r.shares() {
+		if s.slot == slot {
+			return s.pages.And(set)
 		}
 	}
-	m.count(r, moved, -1)
-	for left := moved; left != 0; left &= left - 1 {
-		r.slot[bits.TrailingZeros32(left)] = to
+	return policy.PageSet{}
+}
+
+// move puts pages of a region, which lie on one node, on another.
+func (m *Memory) move(r *region, moved policy.PageSet, from, to policy.Slot) {
+	m.count(r, &moved, -1)
+	on, known := r.shares(), false
+	for k := range on {
+		for w := range moved {
+			switch on[k].slot {
+			case from:
+				on[k].pages[w] &^= moved[w]
+			case to:
+				on[k].pages[w] |= moved[w]
+			}
+		}
+		known = known || on[k].slot == to
 	}
-	m.count(r, moved, 1)
-	return bits.OnesCount32(moved) * policy.PagesPerPiece
+	if !known {
+		on = append(on, share{to, moved})
+	}
+	on = slices.DeleteFunc(on, func(s share) bool { return s.pages.Count() == 0 })
+	if r.split = on; len(on) == 1 {
+		r.lie(to)
+	}
+	m.count(r, &moved, 1)
 }
 
 func (m *Memory) find(addr uint64) *region {
@@ -246,13 +298,10 @@ func (m *Memory) read(r *region, b *pagetable.Block) {
 		b.Present[w] = math.MaxUint64
 	}
 	b.PresentPages = policy.PagesPerRegion
-	for p, slot := range r.slot {
-		b.Slot[p] = slot
-		b.Count[slot] += policy.PagesPerPiece
-	}
+	r.placement(b)
 	rest, hot := r.rest.count-r.rest.mark, r.hot.count-r.hot.mark
 	if r.huge {
-		n := float64(r.hotPages(policy.AllPieces))
+		n := float64(r.hotPages())
 		b.Kind, b.LeafShift = pagetable.KindLeaf, 21
 		if r.cleared == 0 || m.rng.Float64() < -math.Expm1(-n*hot-(policy.PagesPerRegion-n)*rest) {
 			b.Young, b.YoungPages = b.Present, b.PresentPages
@@ -271,6 +320,28 @@ func (m *Memory) read(r *region, b *pagetable.Block) {
 			b.Young[w] = b.Young[w]&^r.mask[w] | m.touched(pHot)&r.mask[w]
 		}
 		b.YoungPages += uint16(bits.OnesCount64(b.Young[w]))
+	}
+}
+
+// placement says where the region lies, as far as a walk tells.
+func (r *region) placement(b *pagetable.Block) {
+	if r.split == nil {
+		b.Slot = r.slot
+		for _, slot := range r.slot {
+			b.Count[slot] += policy.PagesPerPiece
+		}
+		return
+	}
+	for p := range b.Slot {
+		b.Slot[p] = policy.NoSlot
+	}
+	for _, on := range r.split {
+		b.Count[on.slot] = uint16(on.pages.Count())
+		for p := range b.Slot {
+			if uint16(on.pages[p/4]>>(p%4*16)) == math.MaxUint16 {
+				b.Slot[p] = on.slot
+			}
+		}
 	}
 }
 

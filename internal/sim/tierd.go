@@ -67,11 +67,11 @@ func (t *Tierd) Step(h *Host) (next float64) {
 			return min(next, epoch, c.seconds+moveSlice/2)
 		}
 		m := &t.queue[0]
-		pages := h.Move(m.Process, m.Addr, m.Pieces&t.tracker.Movable(m.ID, m.Addr), m.From, m.To)
-		t.tracker.Moved(m.ID, m.Addr, m.Pieces, m.From, m.To, pages, m.Kind == policy.Promotion)
+		there := h.Move(m.Process, m.Addr, t.tracker.Movable(m), m.From, m.To)
+		t.tracker.Moved(m, there)
 		done := []policy.Done{{
-			ID: m.ID, Addr: m.Addr, Pieces: m.Pieces, From: m.From, To: m.To, Kind: m.Kind,
-			Pages: pages, Seconds: float64(pages) * h.Machine.MoveCost,
+			ID: m.ID, Addr: m.Addr, Strata: m.Strata, From: m.From, To: m.To, Kind: m.Kind,
+			Pages: there.Count(), Seconds: float64(there.Count()) * h.Machine.MoveCost,
 		}}
 		t.control.Done(done)
 		if t.Recorder != nil {
@@ -92,7 +92,7 @@ func (t *Tierd) decide(h *Host) {
 		units += len(procs[i].Regions)
 		for j := range procs[i].Regions {
 			if procs[i].Regions[j].Detail >= 0 {
-				units += policy.PiecesPerRegion - 1
+				units += 2 // some have one stratum, some several on more than one node
 			}
 		}
 	}

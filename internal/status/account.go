@@ -52,10 +52,13 @@ type Worthy struct {
 type Part struct {
 	PID     int    `json:"pid"`
 	Address string `json:"address"` // of the region
-	// Pieces is how many of the region's 32 pieces of 64 KiB it has; Bytes what is present of them.
-	Pieces int    `json:"pieces"`
-	Bytes  uint64 `json:"bytes"`
-	Lies   Place  `json:"lies"`
+	// Whole tells that it is all of the region that lies on its node, and not only those
+	// of the pages there that are used alike.
+	Whole bool `json:"whole"`
+	// Pages is how many pages of 4 KiB it has, Bytes the same in bytes.
+	Pages int    `json:"pages"`
+	Bytes uint64 `json:"bytes"`
+	Lies  Place  `json:"lies"`
 	// Belongs is the tier that the rate puts it in.
 	Belongs string `json:"belongs"`
 	// State is one of policy's: at_home, moving, held, idle, guest, fixed, unknown, outside.

@@ -285,7 +285,7 @@ func Executor(h Host, change func(*migrate.Config)) *migrate.Executor {
 
 // Region is the move of a subject's first 16 pages to the second node.
 func Region(s Subject) policy.Move {
-	return policy.Move{ID: s.ID(), Addr: uint64(s.Base()), Pieces: 1, From: 0, To: 1, Pages: 16}
+	return policy.Move{ID: s.ID(), Addr: uint64(s.Base()), Set: policy.PagesOf(1), From: 0, To: 1, Pages: 16}
 }
 
 // carry moves the subject's first 16 pages and compares the results, of which Moved

@@ -212,7 +212,7 @@ func TestGuest32Bit(t *testing.T) {
 	e := migrate.New(migrate.Config{Nodes: []policy.NodeID{2, 1}, Room: all{}})
 	var moves []policy.Move
 	for a := at; a < at+size32; a += policy.RegionSize {
-		moves = append(moves, policy.Move{ID: h.ID(), Addr: a, Pieces: policy.AllPieces, From: 0, To: 1, Pages: policy.PagesPerRegion})
+		moves = append(moves, policy.Move{ID: h.ID(), Addr: a, Set: policy.AllPages(), From: 0, To: 1, Pages: policy.PagesPerRegion})
 	}
 	moved := 0
 	for i, o := range e.Move(t.Context(), migrate.Target{Identity: h}, moves) {
