@@ -115,6 +115,9 @@ type Worth struct {
 	// Waiting is what of Outside moves or is held back by something other than that
 	// it is not surely hotter, or not by enough to pay.
 	Waiting uint64
+	// AlikeInside and AlikeOutside are what is used about as much as the boundary
+	// says, between half and twice of it.
+	AlikeInside, AlikeOutside uint64
 }
 
 // Explain makes the plan that a controller would make of a snapshot, and tells why
@@ -414,14 +417,22 @@ func (x *explainer) sumUp(a *Account) {
 		}
 		for t := range min(tier+1, len(a.Worth)) {
 			w := &a.Worth[t]
+			b := e.own[e.mineAt(e.workload(u), t)]
+			alike := u.rate >= b/2 && u.rate <= 2*b
 			switch {
 			case len(e.nodesOf[t]) == 0:
 			case t == tier && u.rate >= e.floors[t]:
 				w.Inside += size
 				w.InsideRate += float64(u.rate) * float64(size)
+				if alike {
+					w.AlikeInside += size
+				}
 			case t < tier && float64(u.rate) >= e.worth(tier, t):
 				w.Outside += size
 				w.OutsideRate += float64(u.rate) * float64(size)
+				if alike {
+					w.AlikeOutside += size
+				}
 				rule := Rule("")
 				if x.tr.counted[i] != 0 {
 					rule = x.tr.heldBy(uint32(i))

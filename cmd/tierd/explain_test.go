@@ -70,3 +70,24 @@ func TestReadSubject(t *testing.T) {
 		}
 	}
 }
+
+func FuzzReadSubject(f *testing.F) {
+	for _, s := range []string{"d-1-1", "1:7f00", "1", "train", "\x1b[31m", ":", "-1:-1"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		var q status.Question
+		if readSubject(&q, s) != nil {
+			return
+		}
+		kinds := 0
+		for _, has := range []bool{q.Decision != "", q.Workload != "", q.PID > 0} {
+			if has {
+				kinds++
+			}
+		}
+		if kinds != 1 || q.PID < 0 || q.Address != 0 && q.PID == 0 {
+			t.Errorf("%q is %+v", s, q)
+		}
+	})
+}

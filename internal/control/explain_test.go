@@ -104,3 +104,23 @@ func TestBadQuestions(t *testing.T) {
 		t.Errorf("POST: %d", rec.Code)
 	}
 }
+
+func FuzzQuestion(f *testing.F) {
+	for _, s := range []string{"pid=1&address=0x10", "decision=d-1-1", "limit=3", "pid=1&pid=2", "%", "a=b"} {
+		f.Add(s)
+	}
+	o := &oracle{answer: &status.Explanation{}}
+	s := control.NewServer(new(status.Board))
+	s.Explanations = o
+	h := s.Handler()
+	f.Fuzz(func(t *testing.T, query string) {
+		rec := httptest.NewRecorder()
+		r := httptest.NewRequest("GET", "/v1/explain", nil)
+		r.URL.RawQuery = query
+		h.ServeHTTP(rec, r)
+		q := o.asked
+		if rec.Code != 200 && rec.Code != 400 || rec.Code == 200 && (q.PID < 0 || q.Limit < 0 || q.Limit > status.MaxDecisions || q.Address != 0 && q.PID == 0 || len(q.Workload)+len(q.Decision) > 256) {
+			t.Errorf("%q: %d, %+v", query, rec.Code, q)
+		}
+	})
+}

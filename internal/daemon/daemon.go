@@ -119,6 +119,7 @@ type Daemon struct {
 
 	ring      explain.Ring
 	asking    chan struct{}  // holds one while somebody asks
+	askAgain  time.Time      // not before; of who holds it
 	questions chan *question // for the next epoch
 	epochOf   *explain.Epoch // of the plan
 	names     *explain.Machine

@@ -16,8 +16,10 @@ const (
 	// usualDecisions is how many decisions are told where nobody says how many;
 	// lateDecisions how many with an account.
 	usualDecisions, lateDecisions = 20, 5
-	// askFor is how long one who asks waits for another's answer.
-	askFor = 5 * time.Second
+	// askFor is how long one who asks waits for another's answer, and askRest how
+	// many times as long as the last answer took there is none: explaining is not
+	// to cost more than sampling does.
+	askFor, askRest = 5 * time.Second, 4
 	// mostParts is how many regions an account of more than one shows.
 	mostParts = 10
 	// regionTries and otherTries are how many more plans are made to find what would
@@ -91,35 +93,45 @@ func (d *Daemon) Explain(ctx context.Context, q status.Question) (*status.Explan
 		out.Says = explain.SayDecisions(out)
 		return out, nil
 	}
-	release, err := d.takeTurn(ctx)
-	if err != nil {
+	if err := d.takeTurn(ctx); err != nil {
 		return nil, err
 	}
-	defer release()
+	defer func() { <-d.asking }()
 	e, err := d.ask(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if err := d.account(out, e, &q); err != nil {
+	begun := time.Now()
+	err = d.account(out, e, &q)
+	d.askAgain = time.Now().Add(askRest * time.Since(begun))
+	if err != nil {
 		return nil, err
 	}
 	d.ring.Last(out, min(n, lateDecisions), &q)
 	return out, nil
 }
 
-// takeTurn waits until nobody else asks: each answer takes a copy of all.
-func (d *Daemon) takeTurn(ctx context.Context) (release func(), err error) {
+// takeTurn waits until nobody else asks: each answer takes a copy of all. Who has
+// the turn hands it back by taking from d.asking.
+func (d *Daemon) takeTurn(ctx context.Context) error {
 	wait, cancel := context.WithTimeout(ctx, askFor)
 	defer cancel()
 	select {
 	case d.asking <- struct{}{}:
-		return func() { <-d.asking }, nil
-	case <-wait.Done():
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
+		rest := time.NewTimer(time.Until(d.askAgain))
+		defer rest.Stop()
+		select {
+		case <-rest.C:
+			return nil
+		case <-wait.Done():
+			<-d.asking
 		}
-		return nil, fmt.Errorf("tierd is %w", status.ErrBusy)
+	case <-wait.Done():
 	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return fmt.Errorf("tierd is %w", status.ErrBusy)
 }
 
 // ask asks the loop what it is about to decide.

@@ -64,11 +64,11 @@ type teller struct {
 }
 
 const (
-	// Far more is worth a place in a tier than there are places: by a twentieth, and a
-	// tenth of what is outside, at most, has other reasons to be there.
-	muchMore, fewOthers = 1.05, 0.1
-	// What lies outside is not hotter, on average, but for some noise.
-	alike = 1.25
+	// It is worth a word that the best static subset stays if so much of the accesses
+	// goes to slower tiers, and so much is used alike there, by what the tier holds;
+	muchOutside, muchAlike = 0.125, 0.25
+	// and it stays if hardly any of it has other reasons to lie there, or moves.
+	fewOthers, hardlyMoves = 0.1, 0.001
 )
 
 func (t *teller) tier(i int) status.TierAccount {
@@ -85,10 +85,12 @@ func (t *teller) tier(i int) status.TierAccount {
 	w := &t.a.Worth[i]
 	capacity := w.Capacity
 	out.CapacityBytes = &capacity
-	out.Inside = &status.Worthy{Bytes: w.Inside, AccessesPerSecond: finite(w.InsideRate)}
-	out.Outside = &status.Worthy{Bytes: w.Outside, AccessesPerSecond: finite(w.OutsideRate)}
-	out.StaticSubset = capacity > 0 && w.Inside > 0 && float64(w.Inside+w.Outside) > muchMore*float64(capacity) &&
-		w.OutsideRate <= alike*w.InsideRate && float64(w.Waiting) <= fewOthers*float64(w.Outside) && float64(w.Inside) >= (1-fewOthers)*math.Min(float64(capacity), float64(out.LiesBytes))
+	out.Inside = &status.Worthy{Bytes: w.Inside, AccessesPerSecond: finite(w.InsideRate), AlikeBytes: w.AlikeInside}
+	out.Outside = &status.Worthy{Bytes: w.Outside, AccessesPerSecond: finite(w.OutsideRate), AlikeBytes: w.AlikeOutside}
+	inside, outside := float64(w.Inside)*w.InsideRate, float64(w.Outside)*w.OutsideRate
+	out.StaticSubset = capacity > 0 && outside >= muchOutside*(inside+outside) &&
+		float64(w.AlikeOutside) >= muchAlike*float64(capacity) && float64(w.Waiting) <= fewOthers*float64(w.Outside) &&
+		float64(t.a.Up) <= hardlyMoves*float64(capacity)
 	return out
 }
 
@@ -97,7 +99,7 @@ func (t *teller) part(p *policy.Part) status.Part {
 		PID: t.s.Processes[p.Process].ID.PID, Address: address(p.Addr), Whole: p.Strata == policy.AllStrata, Pages: p.Pages, Bytes: uint64(p.Pages) * policy.PageSize,
 		Lies: t.m.place(p.Slot), Belongs: t.m.tier(p.Home), State: string(p.State), Rule: string(p.Rule),
 		Rate: rate(p.Rate, p.LogVar), MeanAccessesPerSecond: finite(p.Mean), StableSeconds: number(p.Stable), HotSamples: p.Evidence, WaitSeconds: finite(p.Wait),
-		Tests: []status.Test{}, Changes: []status.Change{},
+		PlannedOnly: !t.s.Processes[p.Process].Enforce, Tests: []status.Test{}, Changes: []status.Change{},
 	}
 	if p.State == policy.Held {
 		out.For = t.m.tier(p.For)

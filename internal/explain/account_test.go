@@ -30,7 +30,7 @@ func host() *policy.Snapshot {
 		s.Tiers = append(s.Tiers, policy.Tier{Name: name, AccessNS: []float64{100, 200, 400}[i]})
 		s.Nodes = append(s.Nodes, policy.Node{ID: policy.NodeID(i), Tier: i, Size: 64 * gib, Free: free, Reserve: reserve})
 	}
-	s.Processes = []policy.Process{{ID: policy.ProcessID{PID: 4242, Start: 1}, Workload: "train"}}
+	s.Processes = []policy.Process{{ID: policy.ProcessID{PID: 4242, Start: 1}, Workload: "train", Enforce: true}}
 	return s
 }
 
@@ -122,6 +122,11 @@ func TestSentences(t *testing.T) {
 			with(s, 0, 3, nil)
 			return with(s, 2, 300, nil)
 		},
+		"planned": func(s *policy.Snapshot, _ *policy.Params) uint64 {
+			s.Processes[0].Enforce = false
+			with(s, 0, 3, nil)
+			return with(s, 2, 300, nil)
+		},
 		"guest": func(s *policy.Snapshot, _ *policy.Params) uint64 {
 			with(s, 2, 300, func(r *policy.Region) { r.SinceMove = 4 })
 			return with(s, 0, 3, nil)
@@ -189,7 +194,7 @@ func TestStaticSubset(t *testing.T) {
 		want   bool
 	}{
 		{"sweep", [3]int{100, 0, 300}, func(int) float64 { return noisy(20) }, nil, true},
-		{"zipf", [3]int{100, 0, 300}, func(tier int) float64 { return noisy([]float64{200, 0, 20}[tier]) }, nil, true},
+		{"apart", [3]int{100, 0, 300}, func(tier int) float64 { return noisy([]float64{200, 0, 20}[tier]) }, nil, false},
 		{"all_fits", [3]int{100, 0, 300}, func(tier int) float64 { return noisy([]float64{20, 0, 1e-3}[tier]) }, nil, false},
 		{"unseen", [3]int{100, 0, 300}, func(tier int) float64 { return noisy([]float64{2, 0, 20}[tier]) }, func(s *policy.Snapshot, _ *policy.Params) {
 			for i := range s.Processes[0].Regions {

@@ -21,6 +21,9 @@ func sayPart(p *status.Part) string {
 	case policy.Outside:
 		return fmt.Sprintf("It lies on node %d, which is in no tier: tierd leaves it alone.", p.Lies.Node)
 	case policy.Moving:
+		if p.PlannedOnly {
+			return fmt.Sprintf("It would move from %s to %s by the rule %s, were its workload not only observed: %s.", lies, placeText(*p.To), p.Rule, use)
+		}
 		return fmt.Sprintf("It moves from %s to %s in this plan, by the rule %s: %s.", lies, placeText(*p.To), p.Rule, use)
 	case policy.AtHome:
 		return fmt.Sprintf("It lies in %s, where it belongs: %s.%s", lies, use, wantedFrom(p))
@@ -214,13 +217,14 @@ func SayAccount(name string, a *status.Account) string {
 			size(held), mostly(a.HeldBytes[rules[0]], held), rules[0], Meaning(rules[0]))
 	}
 	if a.UpBytes+a.DownBytes > 0 {
-		fmt.Fprintf(&b, " %s go up and %s down now.", size(a.UpBytes), size(a.DownBytes))
+		fmt.Fprintf(&b, " %s go up and %s down in the present plan.", size(a.UpBytes), size(a.DownBytes))
 	}
 	for i := range a.Tiers {
 		if t := &a.Tiers[i]; t.StaticSubset {
-			fmt.Fprintf(&b, " %s are used enough for a place in %s, which can hold %s of it. What lies there is used no less (%s accesses/s per page) than what does not (%s), "+
-				"so to exchange it would cost and win nothing: the best static subset stays.",
-				size(t.Inside.Bytes+t.Outside.Bytes), t.Tier, size(*t.CapacityBytes), Figure(t.Inside.AccessesPerSecond), Figure(t.Outside.AccessesPerSecond))
+			in, out := float64(t.Inside.Bytes)*t.Inside.AccessesPerSecond, float64(t.Outside.Bytes)*t.Outside.AccessesPerSecond
+			fmt.Fprintf(&b, " About %.0f %% of its accesses go to memory outside %s, and rightly so: %s are used alike, and %s can hold %s of that. "+
+				"To exchange one for another would cost and win nothing: the best static subset stays.",
+				100*out/(in+out), t.Tier, size(t.Inside.AlikeBytes+t.Outside.AlikeBytes), t.Tier, size(min(*t.CapacityBytes, max(t.Inside.AlikeBytes, 1<<20))))
 			break
 		}
 	}

@@ -37,8 +37,8 @@ type TierAccount struct {
 	// move there could pay.
 	Inside  *Worthy `json:"inside"`
 	Outside *Worthy `json:"outside"`
-	// StaticSubset tells that it is best to leave what lies there: far more is worth a
-	// place than there are, and what lies outside is not surely hotter.
+	// StaticSubset tells that it is best to leave what lies there, although a good part of the
+	// accesses goes elsewhere: much more is used alike than has room.
 	StaticSubset bool `json:"static_subset"`
 }
 
@@ -46,9 +46,11 @@ type TierAccount struct {
 type Worthy struct {
 	Bytes             uint64  `json:"bytes"`
 	AccessesPerSecond float64 `json:"accesses_per_second"` // of a page, on average
+	// AlikeBytes are used about as much as what is just worth a place: the tier's boundary.
+	AlikeBytes uint64 `json:"alike_bytes"`
 }
 
-// Part is a region, or pieces of it of which the same is true.
+// Part is a region, or pages of it of which the same is true.
 type Part struct {
 	PID     int    `json:"pid"`
 	Address string `json:"address"` // of the region
@@ -78,7 +80,9 @@ type Part struct {
 	// WantedFrom is the rate from which a faster tier would want it; null if there is none.
 	WantedFrom *float64 `json:"wanted_from_accesses_per_second"`
 	// WaitSeconds is what is left of its cool-down.
-	WaitSeconds float64  `json:"wait_seconds"`
+	WaitSeconds float64 `json:"wait_seconds"`
+	// PlannedOnly tells that its workload is only observed, so that it moves in plans alone.
+	PlannedOnly bool     `json:"planned_only"`
 	Tests       []Test   `json:"tests"`
 	Changes     []Change `json:"changes"`
 	Says        string   `json:"says"`
