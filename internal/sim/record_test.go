@@ -3,6 +3,7 @@ package sim_test
 import (
 	"bytes"
 	"io"
+	"math/rand/v2"
 	"os"
 	"testing"
 
@@ -62,18 +63,34 @@ func replay(t *testing.T, file []byte, skip int) (frames uint64, moves int) {
 // Every plan of a recording is made again: of the whole, of one with frames left
 // out, and from the middle on.
 func TestReplayIsExact(t *testing.T) {
-	w := alternate(15, 60)
-	w.Seconds = 400
-	for _, all := range []bool{true, false} {
-		file, r := recorded(t, w, all)
-		frames, moves := replay(t, file, 0)
-		if frames != r.Stats().Frames || moves == 0 || r.Err() != nil {
-			t.Errorf("all %v: %d frames of %+v with %d moves, %v", all, frames, r.Stats(), moves, r.Err())
+	for _, w := range []sim.Workload{alternate(15, 60), scattered()} {
+		w.Seconds = 400
+		for _, all := range []bool{true, false} {
+			file, r := recorded(t, w, all)
+			frames, moves := replay(t, file, 0)
+			if frames != r.Stats().Frames || moves == 0 || r.Err() != nil {
+				t.Errorf("%s, all %v: %d frames of %+v with %d moves, %v", w.Name, all, frames, r.Stats(), moves, r.Err())
+			}
+			if late, _ := replay(t, file, int(frames)/2); late == 0 || late > frames/2 {
+				t.Errorf("%s, all %v: %d frames from the middle on", w.Name, all, late)
+			}
+			t.Logf("%s, all %v: %+v", w.Name, all, r.Stats())
 		}
-		if late, _ := replay(t, file, int(frames)/2); late == 0 || late > frames/2 {
-			t.Errorf("all %v: %d frames from the middle on", all, late)
-		}
-		t.Logf("all %v: %+v", all, r.Stats())
+	}
+}
+
+// scattered has its hot set in pages of 4 KiB anywhere, and another one after 200 s.
+func scattered() sim.Workload {
+	return sim.Workload{
+		Name: "scattered", Regions: []int{regions}, Fast: 64, Start: 1,
+		Begin: func(procs []*sim.Memory, _ *rand.Rand) sim.Changes {
+			seed := uint64(0)
+			return func(t float64) float64 {
+				seed++
+				hot(96*mib, 4<<10, seed)(procs[0])
+				return t + 200
+			}
+		},
 	}
 }
 
