@@ -3,6 +3,7 @@ package sim
 import (
 	"cmp"
 	"math"
+	"math/bits"
 	"slices"
 
 	"github.com/tierd/tierd/policy"
@@ -28,17 +29,20 @@ func (h *Host) slotOf(p place) policy.Slot { return h.Procs[p.proc].Slot(p.regio
 
 func (h *Host) isFast(p place) bool { return h.tier(h.slotOf(p)) == 0 }
 
-// ends are the nodes of the fastest and of the slowest tier.
+// ends are the nodes of the fastest and of the slowest tier that have the most room.
 func (h *Host) ends() (fast, slow policy.Slot) {
+	return h.roomiest(0), h.roomiest(len(h.Machine.Tiers) - 1)
+}
+
+// roomiest is the node of a tier that has the most room.
+func (h *Host) roomiest(tier int) (best policy.Slot) {
+	best = policy.NoSlot
 	for i := range h.Nodes {
-		if h.Nodes[i].Tier == 0 {
-			fast = policy.Slot(i)
-		}
-		if h.Nodes[i].Tier == len(h.Machine.Tiers)-1 {
-			slow = policy.Slot(i)
+		if h.Nodes[i].Tier == tier && (best == policy.NoSlot || h.Nodes[i].Room() > h.Nodes[best].Room()) {
+			best = policy.Slot(i)
 		}
 	}
-	return fast, slow
+	return best
 }
 
 // moveRegion moves a region whole; false means that there was no room.
@@ -62,15 +66,16 @@ func (s static) Step(h *Host) float64 {
 	slices.SortStableFunc(all, func(a, b place) int {
 		return cmp.Compare(s.totals[b.proc][b.region], s.totals[a.proc][a.region])
 	})
-	fast, slow := h.ends()
-	room := int((h.Nodes[fast].Room() + h.held(all, fast)) / policy.RegionSize)
+	room := h.fastRegions()
 	for _, p := range all[min(room, len(all)):] {
 		if h.isFast(p) {
+			_, slow := h.ends()
 			h.moveRegion(p, slow)
 		}
 	}
 	for _, p := range all[:min(room, len(all))] {
 		if !h.isFast(p) {
+			fast, _ := h.ends()
 			h.moveRegion(p, fast)
 		}
 	}
@@ -79,13 +84,23 @@ func (s static) Step(h *Host) float64 {
 
 func (static) Close() {}
 
-func (h *Host) held(all []place, slot policy.Slot) (bytes uint64) {
-	for _, p := range all {
-		if h.slotOf(p) == slot {
-			bytes += policy.RegionSize
+// fastRegions is how many regions the fastest tier can hold above its reserves,
+// those that it does included.
+func (h *Host) fastRegions() int {
+	var bytes uint64
+	for i := range h.Nodes {
+		if h.Nodes[i].Tier == 0 {
+			bytes += h.Nodes[i].Room()
 		}
 	}
-	return bytes
+	for _, m := range h.Procs {
+		for i := range m.regions {
+			if h.tier(m.Slot(i)) == 0 {
+				bytes += policy.RegionSize - policy.PieceSize*uint64(bits.OnesCount32(m.regions[i].lacking))
+			}
+		}
+	}
+	return int(bytes / policy.RegionSize)
 }
 
 // oracle knows at all times how much each region is used, and keeps what is used
@@ -166,16 +181,17 @@ func (*lru) Close() {}
 // of the next victim that it beats, within what the rate lets through in so many
 // seconds.
 func (h *Host) exchange(up, down []int, at func(int) place, beats func(u, d int) bool, seconds float64) {
-	fast, slow := h.ends()
 	left := h.Rate * seconds
 	for _, u := range up {
 		if left < policy.RegionSize {
 			return
 		}
+		fast, slow := h.ends()
 		if h.Nodes[fast].Room() < policy.RegionSize {
 			if len(down) == 0 || left < 2*policy.RegionSize || !beats(u, down[0]) {
 				return
 			}
+			fast = h.slotOf(at(down[0]))
 			h.moveRegion(at(down[0]), slow)
 			down, left = down[1:], left-policy.RegionSize
 		}
@@ -229,8 +245,7 @@ func (g *histogram) Step(h *Host) float64 {
 		}
 		bins[bin(i)]++
 	}
-	fast, _ := h.ends()
-	room := int((h.Nodes[fast].Room() + h.held(g.all, fast)) / policy.RegionSize)
+	room := h.fastRegions()
 	threshold := len(bins)
 	for held := 0; threshold > 1 && held+bins[threshold-1] <= room; threshold-- {
 		held += bins[threshold-1]
@@ -304,7 +319,6 @@ func (k *hintFault) Step(h *Host) float64 {
 		}
 		k.since, k.qualified = now, 0
 	}
-	fast, slow := h.ends()
 	left := h.Rate * hintTurn
 	for range int(hintScan / policy.RegionSize * hintTurn) {
 		p := k.all[k.next]
@@ -319,10 +333,11 @@ func (k *hintFault) Step(h *Host) float64 {
 		if k.qualified += policy.RegionSize; left < policy.RegionSize {
 			continue
 		}
+		fast, slow := h.ends()
 		if h.Nodes[fast].Room() < policy.RegionSize && !k.reclaim(h, slow) {
 			continue
 		}
-		h.moveRegion(p, fast)
+		h.moveRegion(p, h.roomiest(0))
 		left -= policy.RegionSize
 	}
 	return now + hintTurn

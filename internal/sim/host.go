@@ -16,7 +16,9 @@ type Host struct {
 	Procs []*Memory
 	IDs   []policy.ProcessID
 	Names []string
-	Rand  *rand.Rand
+	// Shares are what the operator allows workloads.
+	Shares []policy.Workload
+	Rand   *rand.Rand
 	// Rate is the most bytes per second that may be moved, both directions
 	// together.
 	Rate float64
@@ -42,6 +44,9 @@ func (h *Host) Allowed() float64 {
 // has room for them above its reserve, and returns which those were.
 func (h *Host) Move(proc int, addr uint64, set policy.PageSet, from, to policy.Slot) policy.PageSet {
 	m := h.Procs[proc]
+	if from == policy.NoSlot {
+		return policy.PageSet{}
+	}
 	i := int((addr - m.base) / policy.RegionSize)
 	r := &m.regions[i]
 	set = r.on(set, from)
@@ -60,8 +65,13 @@ func (h *Host) Move(proc int, addr uint64, set policy.PageSet, from, to policy.S
 	return set
 }
 
-// tier is the tier of a slot.
-func (h *Host) tier(s policy.Slot) int { return h.Nodes[s].Tier }
+// tier is the tier of a slot; that of no slot is beyond the slowest.
+func (h *Host) tier(s policy.Slot) int {
+	if s == policy.NoSlot {
+		return len(h.Machine.Tiers)
+	}
+	return h.Nodes[s].Tier
+}
 
 // fill places all memory as first touch does: in the order of the addresses
 // of all processes in turn, on the fastest node that has room.
@@ -97,3 +107,6 @@ type Placer interface {
 	// Close frees what it holds.
 	Close()
 }
+
+// processOf is the index of a process of the run.
+func (h *Host) processOf(id policy.ProcessID) int { return id.PID - 1 }

@@ -23,6 +23,8 @@ type Memory struct {
 	rng     *rand.Rand
 	base    uint64
 	regions []region
+	// runs are the mappings; empty when they have to be found anew.
+	runs []pagetable.Run
 	// work is by how much every page has been used, in seconds of full pace, at
 	// the time workAt; pace is the share of full pace since.
 	work, workAt, pace float64
@@ -37,7 +39,9 @@ type region struct {
 	rest, hot class
 	at        float64 // the work up to which both are counted
 	mask      *[8]uint64
-	slot      [policy.PiecesPerRegion]policy.Slot
+	slot      [policy.PiecesPerRegion]policy.Slot // NoSlot where nothing is present
+	lacking   uint32                              // pieces that are not present while others are
+	kind      pagetable.Class
 	split     []share // where its pages lie, if not by whole pieces as slot says
 	cleared   uint32  // pieces whose accessed bits were cleared last
 	read      bool    // since they were cleared
@@ -94,24 +98,35 @@ func (m *Memory) SetRates(i int, rest, hot float64, mask *[8]uint64) {
 	m.count(r, nil, 1)
 }
 
-// Accesses is how often a page of the region was used so far, as a mean.
+// Accesses is how often a page of the region was used so far, as a mean; pages that
+// are not present count as not used.
 func (m *Memory) Accesses(i int) float64 {
 	r := &m.regions[i]
 	m.age(r)
-	hot := float64(r.hotPages()) / policy.PagesPerRegion
-	return r.hot.count*hot + r.rest.count*(1-hot)
+	hot, rest := r.parts()
+	return r.hot.count*hot + r.rest.count*rest
+}
+
+// parts are the parts of the region's pages that are hot, and the other present
+// ones.
+func (r *region) parts() (hot, rest float64) {
+	hot = float64(r.hotPages()) / policy.PagesPerRegion
+	return hot, 1 - hot - float64(bits.OnesCount32(r.lacking))/policy.PiecesPerRegion
 }
 
 // Rate is the present rate of the region at full pace, as a mean.
 func (m *Memory) Rate(i int) float64 {
 	r := &m.regions[i]
-	hot := float64(r.hotPages()) / policy.PagesPerRegion
-	return r.hot.rate*hot + r.rest.rate*(1-hot)
+	hot, rest := r.parts()
+	return r.hot.rate*hot + r.rest.rate*rest
 }
 
-// Slot is where the first piece of a region lies; a placer that moves whole
-// regions needs to know no more.
-func (m *Memory) Slot(i int) policy.Slot { return m.regions[i].slot[0] }
+// Slot is where the first present piece of a region lies; a placer that moves whole
+// regions needs to know no more. NoSlot: nothing of it is present.
+func (m *Memory) Slot(i int) policy.Slot {
+	r := &m.regions[i]
+	return r.slot[bits.TrailingZeros32(^r.lacking)%policy.PiecesPerRegion]
+}
 
 // hotPages counts the pages of the mask.
 func (r *region) hotPages() (n int) {
@@ -125,6 +140,9 @@ func (r *region) hotPages() (n int) {
 // off; nil stands for all.
 func (m *Memory) count(r *region, set *policy.PageSet, sign float64) {
 	if r.mask == nil && set == nil && r.uniform() {
+		if r.slot[0] == policy.NoSlot {
+			return
+		}
 		m.serve(r.slot[0])
 		m.heat[r.slot[0]] += sign * r.rest.rate * policy.PagesPerRegion
 		return
@@ -156,6 +174,9 @@ func (r *region) shares() (on []share) {
 		return r.split
 	}
 	for p, slot := range r.slot {
+		if slot == policy.NoSlot {
+			continue
+		}
 		k := slices.IndexFunc(on, func(s share) bool { return s.slot == slot })
 		if k < 0 {
 			k, on = len(on), append(on, share{slot: slot})
@@ -233,7 +254,12 @@ func (m *Memory) move(r *region, moved policy.PageSet, from, to policy.Slot) {
 	}
 	on = slices.DeleteFunc(on, func(s share) bool { return s.pages.Count() == 0 })
 	if r.split = on; len(on) == 1 {
-		r.lie(to)
+		r.split = nil
+		for p := range r.slot {
+			if r.lacking>>p&1 == 0 {
+				r.slot[p] = to
+			}
+		}
 	}
 	m.count(r, &moved, 1)
 }
@@ -294,10 +320,11 @@ func (m *Memory) Walk(addrs []uint64, visit func(int, *pagetable.Block)) (int, e
 func (m *Memory) read(r *region, b *pagetable.Block) {
 	m.age(r)
 	r.read = true
-	for w := range b.Present {
-		b.Present[w] = math.MaxUint64
+	if r.gone() {
+		return
 	}
-	b.PresentPages = policy.PagesPerRegion
+	b.Present = policy.PagesOf(^r.lacking)
+	b.PresentPages = uint16(policy.PagesPerRegion - policy.PagesPerPiece*bits.OnesCount32(r.lacking))
 	r.placement(b)
 	rest, hot := r.rest.count-r.rest.mark, r.hot.count-r.hot.mark
 	if r.huge {
@@ -319,6 +346,7 @@ func (m *Memory) read(r *region, b *pagetable.Block) {
 		if r.mask != nil && r.mask[w] != 0 {
 			b.Young[w] = b.Young[w]&^r.mask[w] | m.touched(pHot)&r.mask[w]
 		}
+		b.Young[w] &= b.Present[w]
 		b.YoungPages += uint16(bits.OnesCount64(b.Young[w]))
 	}
 }
@@ -328,7 +356,9 @@ func (r *region) placement(b *pagetable.Block) {
 	if r.split == nil {
 		b.Slot = r.slot
 		for _, slot := range r.slot {
-			b.Count[slot] += policy.PagesPerPiece
+			if slot != policy.NoSlot {
+				b.Count[slot] += policy.PagesPerPiece
+			}
 		}
 		return
 	}
@@ -373,8 +403,13 @@ func (m *Memory) Clear(ranges []pagetable.Range) (n uint64, err error) {
 // Mappings implements sampler.Space.
 func (m *Memory) Mappings(visit func(pagetable.Run)) (vmas, policyMode int, err error) {
 	m.clock.look(1e-4)
-	visit(pagetable.Run{Range: pagetable.Range{Start: m.base, End: m.addr(len(m.regions))}, VMAs: 1})
-	return 1, -1, nil
+	if len(m.runs) == 0 {
+		m.mapRuns()
+	}
+	for _, r := range m.runs {
+		visit(r)
+	}
+	return len(m.runs), -1, nil
 }
 
 // ExecID implements sampler.Space.

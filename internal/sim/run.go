@@ -82,9 +82,18 @@ func Run(o Options) *Result {
 		h.IDs = append(h.IDs, policy.ProcessID{PID: i + 1, Start: 1})
 		h.Names = append(h.Names, string(rune('a'+i)))
 	}
-	h.fill(w.Start)
+	if len(w.Names) > 0 {
+		h.Names = w.Names
+	}
+	h.Shares = w.Shares
 	h.books = newBooks(h.Procs)
-	changes := w.Begin(h.Procs, rand.New(rand.NewPCG(o.Seed, 2)))
+	var changes Changes
+	if w.Play != nil {
+		changes = w.Play(h)
+	} else {
+		h.fill(w.Start)
+		changes = w.Begin(h.Procs, rand.New(rand.NewPCG(o.Seed, 2)))
+	}
 	defer o.Placer.Close()
 
 	r := &Result{}
@@ -149,7 +158,9 @@ func (m *Memory) servedBy(h *Host) []float64 {
 	s := make([]float64, len(h.Machine.Tiers))
 	for i := range h.Nodes {
 		m.serve(policy.Slot(i))
-		s[h.Nodes[i].Tier] += m.served[i]
+		if tier := h.Nodes[i].Tier; tier >= 0 {
+			s[tier] += m.served[i]
+		}
 	}
 	return s
 }

@@ -7,6 +7,8 @@ import (
 )
 
 const (
+	// lookSeconds is how often the daemon looks for processes.
+	lookSeconds = 2.0
 	moveSlice   = 0.060
 	detailBytes = 64 << 20
 )
@@ -32,6 +34,8 @@ type Tierd struct {
 	epoch   float64 // when the next one is due, every so many seconds
 	every   float64
 	decided uint64 // the news that the last one knew
+	tracked []bool // by process
+	lookAt  float64
 }
 
 // DefaultTierd is tierd with its defaults.
@@ -44,10 +48,12 @@ func (t *Tierd) Step(h *Host) (next float64) {
 	c := h.Clock
 	if t.tracker == nil {
 		t.tracker = sampler.New(sampler.Options{Budget: t.Budget, Burst: t.Burst, DetailBytes: detailBytes, Clock: c})
-		for i, m := range h.Procs {
-			t.tracker.Add(h.IDs[i], h.Names[i], true, m)
-		}
+		t.tracked = make([]bool, len(h.Procs))
 		t.epoch = c.seconds
+	}
+	if c.seconds >= t.lookAt {
+		t.follow(h)
+		t.lookAt = c.seconds + lookSeconds
 	}
 	next = max(t.tracker.Step(), c.seconds)
 	// Without news there is time.
@@ -67,7 +73,8 @@ func (t *Tierd) Step(h *Host) (next float64) {
 			return min(next, epoch, c.seconds+moveSlice/2)
 		}
 		m := &t.queue[0]
-		there := h.Move(m.Process, m.Addr, t.tracker.Movable(m), m.From, m.To)
+		// The plan counts the processes that were there then.
+		there := h.Move(h.processOf(m.ID), m.Addr, t.tracker.Movable(m), m.From, m.To)
 		t.tracker.Moved(m, there)
 		done := []policy.Done{{
 			ID: m.ID, Addr: m.Addr, Strata: m.Strata, From: m.From, To: m.To, Kind: m.Kind,
@@ -79,6 +86,22 @@ func (t *Tierd) Step(h *Host) (next float64) {
 		}
 	}
 	return c.seconds
+}
+
+// follow begins to track processes that have memory, and forgets those that have
+// none any more.
+func (t *Tierd) follow(h *Host) {
+	for i, m := range h.Procs {
+		switch mapped := m.mapped(); {
+		case mapped && !t.tracked[i]:
+			t.tracker.Add(h.IDs[i], h.Names[i], true, m)
+		case !mapped && t.tracked[i]:
+			t.tracker.Remove(h.IDs[i])
+		default:
+			continue
+		}
+		t.tracked[i] = !t.tracked[i]
+	}
 }
 
 func (t *Tierd) decide(h *Host) {
@@ -99,7 +122,7 @@ func (t *Tierd) decide(h *Host) {
 	h.Clock.look(float64(units) * h.Machine.DecideCost)
 	snap := &policy.Snapshot{
 		Seconds: h.Clock.seconds, Tiers: h.Machine.Tiers, Nodes: h.Nodes, MoveCost: h.Machine.MoveCost, Processes: procs,
-		SincePhase: t.tracker.SincePhase(),
+		SincePhase: t.tracker.SincePhase(), Workloads: h.Shares,
 	}
 	switch {
 	case t.Uncontrolled:

@@ -28,6 +28,13 @@ type Workload struct {
 	Fair []int
 	// Begin sets the rates at time 0 and returns what happens next.
 	Begin func(procs []*Memory, rng *rand.Rand) Changes
+	// Play, if set, is called instead, and places the memory, too: it may come and go,
+	// and so may what others have. At first nothing is anywhere.
+	Play func(h *Host) Changes
+	// Names are the workloads of the processes, Shares what the operator allows them; nil:
+	// each is one of its own.
+	Names  []string
+	Shares []policy.Workload
 }
 
 // Changes changes the rates at a time, in seconds from the start, and returns
