@@ -164,16 +164,16 @@ func TestChangesSuffice(t *testing.T) {
 				}
 				region := slices.IndexFunc(s.Processes[part.Process].Regions, func(r Region) bool { return r.Addr == part.Addr })
 				ch.apply(changed, &params, &unit{proc: int32(part.Process), region: int32(region), stratum: stratum})
-				of := func(q *Process) bool { return q == &changed.Processes[part.Process] }
-				again, err := Explain(state, changed, params, About{Process: of, Addr: part.Addr})
-				if err != nil {
+				// As a part is made of one or more units, and this one was tried:
+				again := &explainer{state: state, s: changed, p: params, chosen: make([]bool, len(s.Processes))}
+				again.tr.tests = map[uint32][]Test{part.unit - 1: nil}
+				if _, err := again.run(); err != nil {
 					t.Fatal(err)
 				}
-				k := slices.IndexFunc(again.Parts, func(q Part) bool { return q.Slot == part.Slot && q.Strata&part.Strata == part.Strata })
-				if k < 0 {
-					t.Fatalf("%+v is gone: %+v", part, again.Parts)
+				now := again.part(part.unit - 1)
+				if now.Addr != part.Addr || now.Slot != part.Slot || now.Strata != part.Strata {
+					t.Fatalf("%+v is numbered as %+v", part, now)
 				}
-				now := again.Parts[k]
 				if now.State == Moving {
 					if ch.Then != "" || changed.Nodes[now.To].Tier > part.For {
 						t.Fatalf("with %+v it moves\n%+v\nis now %+v", ch, part, now)
