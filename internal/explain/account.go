@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"fmt"
 	"math"
 
 	"github.com/tierd/tierd/internal/status"
@@ -124,8 +125,22 @@ func (t *teller) part(p *policy.Part) status.Part {
 		ch.Says = sayChange(&ch)
 		out.Changes = append(out.Changes, ch)
 	}
-	out.Says = sayPart(&out)
+	out.Says = sayPart(&out, t.breaker(p))
 	return out
+}
+
+// breaker says why the breaker holds a part, if it does.
+func (t *teller) breaker(p *policy.Part) string {
+	if p.Rule != policy.VetoBreaker {
+		return ""
+	}
+	for _, b := range t.a.Plan.Thrash.Breakers {
+		if b.Workload == t.s.Processes[p.Process].Workload {
+			return fmt.Sprintf("the workload's breaker has been open for %s, because %.0f %% of its moves were undone before they had paid; a probe goes every 30 s, or a change of phase half-opens it",
+				Seconds(b.Seconds), 100*b.Undone)
+		}
+	}
+	return ""
 }
 
 func (t *teller) test(p *policy.Part, test *policy.Test) status.Test {

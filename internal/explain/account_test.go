@@ -220,3 +220,20 @@ func TestStaticSubset(t *testing.T) {
 		})
 	}
 }
+
+// Whose breaker is open is told how it came to that.
+func TestBreakerIsTold(t *testing.T) {
+	s, p := host(), parameters()
+	with(s, 0, 3, nil)
+	addr := with(s, 2, 300, nil)
+	a, err := policy.Explain(nil, s, p, policy.About{Addr: addr})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.Parts[0].State, a.Parts[0].Rule = policy.Held, policy.VetoBreaker
+	a.Plan.Thrash.Breakers = []policy.Breaker{{Workload: "other", Undone: 0.1}, {Workload: "train", State: policy.Open, Undone: 0.72, Seconds: 12}}
+	got := explain.Account(a, s, func(*policy.Process) bool { return true })
+	if says := got.Parts[0].Says; !strings.Contains(says, "open for 12 s, because 72 % of its moves") || strings.Contains(says, "Nothing that was tried") {
+		t.Error(says)
+	}
+}

@@ -11,8 +11,9 @@ import (
 	"github.com/tierd/tierd/policy"
 )
 
-// sayPart puts how a part of a region stands into a sentence or two.
-func sayPart(p *status.Part) string {
+// sayPart puts how a part of a region stands into a sentence or two. Why, if not "",
+// is why it is held.
+func sayPart(p *status.Part, why string) string {
 	lies := placeText(p.Lies)
 	use := perSecond(p.Rate.AccessesPerSecond)
 	switch policy.State(p.State) {
@@ -34,7 +35,10 @@ func sayPart(p *status.Part) string {
 	case policy.Fixed:
 		return fmt.Sprintf("It lies in %s and is not wanted in a faster tier: %s. It could not move either: %s.", lies, use, Meaning(p.Rule))
 	}
-	text := fmt.Sprintf("It lies in %s and is wanted in %s, but stays: %s.", lies, p.For, whyHeld(p))
+	if why == "" {
+		why = whyHeld(p)
+	}
+	text := fmt.Sprintf("It lies in %s and is wanted in %s, but stays: %s.", lies, p.For, why)
 	if n := len(p.Tests); n > 0 && p.Tests[n-1].Tier != p.For && p.Tests[n-1].Rule != "" && p.Tests[n-1].Rule != p.Rule {
 		text += fmt.Sprintf(" Nor does it go to %s (%s).", p.Tests[n-1].Tier, Meaning(p.Tests[n-1].Rule))
 	}
