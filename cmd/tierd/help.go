@@ -129,8 +129,11 @@ Exit code 1 if there is a problem.
 
 const helpSimulate = `Try policies on a model of memory, and compare them side by side.
 
-usage: tierd simulate --workload NAME [--policy FILE]... [--baselines] [--seeds N]
+usage: tierd simulate FILE|DIR|--workload NAME [--policy FILE]... [--baselines] [--seeds N]
                       [--seconds S] [--picture FILE] [-o text|json]
+
+A recording, or the segments of a ring in a directory, is simulated on the machine that it
+was made on; where it breaks off, what comes before is.
 
       --workload NAME what happens to the memory; help lists the built-in ones
       --policy FILE   a configuration, of which [thrash], [migrate] rate and the budgets

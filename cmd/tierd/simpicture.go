@@ -17,7 +17,7 @@ import (
 // PNG.
 func runsPicture(workload string, sums []sim.Summary) ([]byte, error) {
 	hit, moved := plot.New(), plot.New()
-	hit.Title.Text = "tierd simulate --workload " + workload
+	hit.Title.Text = "tierd simulate: " + workload
 	hit.Y.Label.Text, hit.Y.Min, hit.Y.Max = "hit ratio", 0, 1
 	moved.X.Label.Text, moved.Y.Label.Text = "seconds", "moved, GiB"
 	hit.Legend.Left, hit.Legend.Top = false, false

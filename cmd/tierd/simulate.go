@@ -13,6 +13,7 @@ import (
 
 	"github.com/tierd/tierd/config"
 	"github.com/tierd/tierd/internal/daemon"
+	"github.com/tierd/tierd/internal/record"
 	"github.com/tierd/tierd/internal/sim"
 )
 
@@ -27,14 +28,17 @@ type simulated struct {
 
 // contending is what one contender came to.
 type contending struct {
-	Name                  string  `json:"name"`
-	HitRatio              float64 `json:"hit_ratio"`
-	OfOracleRatio         float64 `json:"of_oracle_ratio"`
-	MovedBytes            float64 `json:"moved_bytes"`
-	SettledBytesPerMinute float64 `json:"settled_bytes_per_minute"`
-	WastedRatio           float64 `json:"wasted_ratio"`
-	PingPongs             float64 `json:"ping_pongs"`
-	SlowdownRatio         float64 `json:"slowdown_ratio"` // below 0: faster than with nothing moved
+	Name          string  `json:"name"`
+	HitRatio      float64 `json:"hit_ratio"`
+	OfOracleRatio float64 `json:"of_oracle_ratio"`
+	// TierRatios are the shares of the accesses that the tiers served, the fastest first.
+	TierRatios            []float64 `json:"tier_ratios"`
+	MovedBytes            float64   `json:"moved_bytes"`
+	SettledBytesPerMinute float64   `json:"settled_bytes_per_minute"`
+	WastedRatio           float64   `json:"wasted_ratio"`
+	PingPongs             float64   `json:"ping_pongs"`
+	BreakerTrips          float64   `json:"breaker_trips"`
+	SlowdownRatio         float64   `json:"slowdown_ratio"` // below 0: faster than with nothing moved
 	// SettleSeconds has the start and each event; null where 95 % of the oracle never came.
 	SettleSeconds []*float64 `json:"settle_seconds"`
 	// CPU in cores.
@@ -43,7 +47,8 @@ type contending struct {
 }
 
 func (a *app) simulate() *cobra.Command {
-	cmd := command("simulate", "Try policies on a model of memory", helpSimulate, cobra.NoArgs, nil)
+	cmd := command("simulate [FILE|DIR]", "Try policies on a model of memory", helpSimulate, cobra.MaximumNArgs(1), nil)
+	cmd.ValidArgsFunction = nil // files
 	out := output(cmd)
 	var name, picture string
 	var policies []string
@@ -59,32 +64,34 @@ func (a *app) simulate() *cobra.Command {
 	flags.StringVar(&picture, "picture", "", "")
 	_ = cmd.RegisterFlagCompletionFunc("workload", cobra.FixedCompletions(workloadNames(), cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.MarkFlagFilename("policy", "toml")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if name == "help" {
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) > 0 && flags.Changed("workload") {
+			return &failure{err: errors.New("simulate: want a recording or --workload, not both"), code: exitUsage}
+		}
+		if len(args) == 0 && name == "help" {
 			return a.listWorkloads()
 		}
 		if seeds < 1 || seeds > 1000 || !(seconds >= 0 && seconds <= 1e6) {
 			return &failure{err: errors.New("simulate: want 1 to 1000 seeds and at most 1000000 seconds"), code: exitUsage}
 		}
-		i := slices.IndexFunc(sim.Workloads(), func(w sim.Workload) bool { return w.Name == name })
-		if i < 0 {
-			return &failure{err: fmt.Errorf("unknown workload %q", name), hint: "tierd simulate --workload help lists them", code: exitUsage}
-		}
-		w := sim.Workloads()[i]
-		if seconds > 0 {
-			w.Seconds = seconds
-			w.Events = slices.DeleteFunc(slices.Clone(w.Events), func(at float64) bool { return at >= seconds })
-		}
 		contenders, err := contenders(policies, baselines)
 		if err != nil {
 			return err
+		}
+		w, machine, err := a.simulatedWorkload(args, name)
+		if err != nil {
+			return err
+		}
+		if seconds > 0 {
+			w.Seconds = seconds
+			w.Events = slices.DeleteFunc(slices.Clone(w.Events), func(at float64) bool { return at >= seconds })
 		}
 		list := make([]uint64, seeds)
 		for i := range list {
 			list[i] = uint64(i + 1)
 		}
 		rate := config.Default().Migrate.Rate.BytesPerSecond()
-		sums, err := sim.Compare(cmd.Context(), sim.TwoTiers(w.Fast), w, rate, contenders, list)
+		sums, err := sim.Compare(cmd.Context(), machine, w, rate, contenders, list)
 		if err != nil {
 			return err
 		}
@@ -104,6 +111,40 @@ func (a *app) simulate() *cobra.Command {
 		return nil
 	}
 	return cmd
+}
+
+// simulatedWorkload is that of a recording, or a built-in one, and its machine.
+func (a *app) simulatedWorkload(files []string, name string) (sim.Workload, sim.Machine, error) {
+	if len(files) > 0 {
+		return a.recordedWorkload(files[0])
+	}
+	all := sim.Workloads()
+	i := slices.IndexFunc(all, func(w sim.Workload) bool { return w.Name == name })
+	if i < 0 {
+		return sim.Workload{}, sim.Machine{}, &failure{
+			err: fmt.Errorf("unknown workload %q", name), hint: "tierd simulate --workload help lists them", code: exitUsage,
+		}
+	}
+	return all[i], sim.TwoTiers(all[i].Fast), nil
+}
+
+// recordedWorkload is that of a recording. Where it breaks off, what comes before is
+// simulated, with a warning.
+func (a *app) recordedWorkload(path string) (sim.Workload, sim.Machine, error) {
+	f, err := record.Open(path)
+	if err != nil {
+		return sim.Workload{}, sim.Machine{}, unreadable(err)
+	}
+	defer f.Close()
+	w, m, err := sim.FromRecording(f)
+	if err != nil && w.Seconds == 0 {
+		return w, m, unreadable(fmt.Errorf("%s: %w", path, err))
+	}
+	if err != nil {
+		fmt.Fprintf(a.stderr, "tierd: warning: %s; simulating the %.0f s before\n", printable(err.Error()), w.Seconds)
+	}
+	w.Name = filepath.Base(path)
+	return w, m, nil
 }
 
 func workloadNames() (names []string) {
@@ -160,7 +201,7 @@ func policyContender(name string, cfg *config.Config) sim.Contender {
 func contendingOf(s sim.Summary) contending {
 	c := contending{
 		Name: s.Contender, HitRatio: s.Hit, OfOracleRatio: s.OfOracle, MovedBytes: s.Moved, SettledBytesPerMinute: s.SettledPerMinute,
-		WastedRatio: s.WastedShare, PingPongs: s.PingPongs, SlowdownRatio: s.Slowdown,
+		WastedRatio: s.WastedShare, PingPongs: s.PingPongs, BreakerTrips: s.Trips, TierRatios: s.Tiers, SlowdownRatio: s.Slowdown,
 	}
 	for _, at := range s.Settle {
 		if math.IsInf(at, 1) {
@@ -180,10 +221,13 @@ func contendingOf(s sim.Summary) contending {
 }
 
 func (a *app) drawSimulated(s *simulated) {
-	rows := [][]string{{"policy", "hit", "of oracle", "95 % after, s", "moved", "per minute", "wasted", "ping-pongs", "slowdown", "sampling", "moving"}}
+	rows := [][]string{{"policy", "hit", "by tier", "of oracle", "95 % after, s", "moved", "per minute", "wasted", "ping-pongs", "trips", "slowdown", "sampling", "moving"}}
 	for i := range s.Contenders {
 		c := &s.Contenders[i]
-		var settle []string
+		var settle, tiers []string
+		for _, share := range c.TierRatios {
+			tiers = append(tiers, fmt.Sprintf("%.2f", share))
+		}
 		for _, at := range c.SettleSeconds {
 			if at == nil {
 				settle = append(settle, "never")
@@ -193,9 +237,9 @@ func (a *app) drawSimulated(s *simulated) {
 		}
 		percent := func(x float64) string { return fmt.Sprintf("%.1f %%", 100*x) }
 		rows = append(rows, []string{
-			oneLine(c.Name), fmt.Sprintf("%.3f", c.HitRatio), percent(c.OfOracleRatio), strings.Join(settle, " "),
+			oneLine(c.Name), fmt.Sprintf("%.3f", c.HitRatio), strings.Join(tiers, " "), percent(c.OfOracleRatio), strings.Join(settle, " "),
 			bytesText(uint64(c.MovedBytes)), bytesText(uint64(c.SettledBytesPerMinute)), percent(c.WastedRatio),
-			fmt.Sprintf("%.0f", c.PingPongs), fmt.Sprintf("%+.1f %%", 100*c.SlowdownRatio), percent(c.SamplingCPU), percent(c.MovingCPU),
+			fmt.Sprintf("%.0f", c.PingPongs), fmt.Sprintf("%.0f", c.BreakerTrips), fmt.Sprintf("%+.1f %%", 100*c.SlowdownRatio), percent(c.SamplingCPU), percent(c.MovingCPU),
 		})
 	}
 	right := map[int]bool{}

@@ -57,8 +57,8 @@ func Baselines() []Contender {
 
 // Summary is the mean of the runs of one contender on one workload.
 type Summary struct {
-	Contender                                                      string
-	Hit, OfOracle, WastedShare, Moved, SettledPerMinute, PingPongs float64
+	Contender                                                             string
+	Hit, OfOracle, WastedShare, Moved, SettledPerMinute, PingPongs, Trips float64
 	// OfOracle is Hit as a part of what Oracle reached.
 	// Slowdown is by how much accesses and work took longer than with nothing moved;
 	// below 0 it was worth it.
@@ -67,6 +67,8 @@ type Summary struct {
 	// event.
 	Settle        []float64
 	HitOf, FairOf []float64
+	// Tiers is the share of the accesses that each tier served.
+	Tiers []float64
 	// Runs are the single ones, in the order of the seeds.
 	Runs []*Result `json:"-"`
 }
@@ -132,9 +134,11 @@ func summarize(name string, runs, none, oracle []*Result) Summary {
 		s.Moved += float64(r.Moved) / n
 		s.SettledPerMinute += r.SettledPerMinute / n
 		s.PingPongs += float64(r.PingPongs) / n
+		s.Trips += float64(r.Trips) / n
 		s.Slowdown += (r.Cost/math.Max(none[i].Cost, 1e-12) - 1) / n
 		add(&s.Settle, r.Settle)
 		add(&s.HitOf, r.HitOf)
+		add(&s.Tiers, r.Tiers)
 		add(&s.FairOf, r.FairOf)
 	}
 	return s

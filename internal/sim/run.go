@@ -40,6 +40,8 @@ type Result struct {
 	// for each process.
 	Hit   float64
 	HitOf []float64
+	// Tiers is the share of the accesses that each tier served.
+	Tiers []float64
 	// FairOf is for each process the ratio of its hit to what it would have with its
 	// due of the fastest tier; nil where nothing is shared.
 	FairOf []float64
@@ -54,6 +56,8 @@ type Result struct {
 	// minute.
 	WastedShare float64
 	PingPongs   uint64
+	// Trips is how often the placer's breakers have opened; 0 for who has none.
+	Trips uint64
 	// Cost is what all accesses and the placer's work took, in seconds of one
 	// processor per second.
 	Cost float64
@@ -126,6 +130,9 @@ func Run(o Options) *Result {
 	}
 	h.books.close(h)
 	r.sum(h, w)
+	if b, ok := o.Placer.(interface{ Trips() uint64 }); ok {
+		r.Trips = b.Trips()
+	}
 	return r
 }
 
@@ -205,12 +212,14 @@ func (r *Result) sum(h *Host, w *Workload) {
 		}
 	}
 	var fast, accesses float64
+	r.Tiers = make([]float64, len(h.Machine.Tiers))
 	for i, m := range h.Procs {
 		var sum, first float64
 		for tier, n := range m.servedBy(h) {
 			if sum += n; tier == 0 {
 				first = n
 			}
+			r.Tiers[tier] += n
 			r.Cost += n * h.Machine.Tiers[tier].AccessNS * 1e-9 / w.Seconds
 		}
 		fast, accesses = fast+first, accesses+sum
@@ -221,6 +230,9 @@ func (r *Result) sum(h *Host, w *Workload) {
 	}
 	r.Cost += (h.Clock.sampling + h.Clock.moving) / w.Seconds
 	r.Hit = fast / max(accesses, 1e-9)
+	for i := range r.Tiers {
+		r.Tiers[i] /= max(accesses, 1e-9)
+	}
 	r.Moved, r.PingPongs = h.books.bytes, h.books.pingPongs
 	if h.books.spent > 0 {
 		r.WastedShare = h.books.wasted / h.books.spent

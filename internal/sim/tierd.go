@@ -36,6 +36,7 @@ type Tierd struct {
 	decided uint64 // the news that the last one knew
 	tracked []bool // by process
 	lookAt  float64
+	trips   map[string]uint64 // of the breakers, by workload
 }
 
 // DefaultTierd is tierd with its defaults.
@@ -132,10 +133,24 @@ func (t *Tierd) decide(h *Host) {
 	default:
 		t.Plan = t.control.Decide(snap, p)
 	}
+	if t.trips == nil {
+		t.trips = map[string]uint64{}
+	}
+	for _, b := range t.Plan.Thrash.Breakers {
+		t.trips[b.Workload] = b.Trips // of those that have no process now, the last
+	}
 	t.tracker.Steer(procs, t.Plan)
 	t.queue = append(t.queue[:0], t.Plan.Moves...)
 	t.every = policy.EpochAfter(h.Clock.seconds-begin, t.tracker.Budget())
 	t.epoch = begin + t.every
+}
+
+// Trips is how often breakers have opened.
+func (t *Tierd) Trips() (n uint64) {
+	for _, trips := range t.trips {
+		n += trips
+	}
+	return n
 }
 
 // Close implements Placer.
