@@ -591,7 +591,12 @@ func TestQueueIsBounded(t *testing.T) {
 		t.Error("one that is too large alone goes in, and nothing beside it")
 	}
 	q.finish(<-q.parcels, 1)
-	if !q.put(large(queuedRaw/2)) || !q.put(large(queuedRaw/2)) || q.put(large(1)) {
+	for range 2 {
+		if !q.put(large(queuedRaw / 2)) {
+			t.Error("half of the bytes each")
+		}
+	}
+	if q.put(large(1)) {
 		t.Error("not so many bytes")
 	}
 	p := <-q.parcels
