@@ -430,10 +430,11 @@ func TestParts(t *testing.T) {
 			t.Errorf("moves (-want +got):\n%s", diff)
 		}
 	})
-	t.Run("a stratum that does not cool down may leave beside one that does", func(t *testing.T) {
+	t.Run("a portion that does not cool down may leave beside one that does", func(t *testing.T) {
 		s := tiers(0, 9).parted(0, 60, 0.1).with(1, 50, pages(16))
 		r := &s.Processes[0].Regions[0]
-		r.SinceMove, r.MovedStrata, r.StrataUp, r.Flags = 1, 1, 1, MovedUp
+		r.SinceMove, r.Flags = 1, MovedUp
+		s.Processes[0].Details[0][0].Went = WentUp
 		plan := new(Engine).Decide(s, params())
 		if diff := cmp.Diff([]brief{{0, 0, 1, Victim}, {1, 1, 0, Exchange}}, briefs(plan.Moves)); diff != "" || plan.Moves[0].Strata != 1<<1 {
 			t.Errorf("moves (-want +got):\n%s", diff)

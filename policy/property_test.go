@@ -85,7 +85,7 @@ func machine(t *rapid.T, kind int) *Snapshot {
 							Stratum: uint8(stratum), Slot: Slot(rng.IntN(len(s.Nodes))),
 						}
 					}
-					d[k].Pages = [3]uint16{0, 3, 64}[rng.IntN(3)]
+					d[k].Pages, d[k].Went = [3]uint16{0, 3, 64}[rng.IntN(3)], Way(rng.IntN(3))
 					if kind == alike {
 						d[k].Pages = 0
 					}
@@ -108,7 +108,6 @@ func machine(t *rapid.T, kind int) *Snapshot {
 			}
 			if rapid.IntRange(0, 4).Draw(t, "recent") == 0 {
 				r.SinceMove = float32(rapid.IntRange(0, 20).Draw(t, "since"))
-				r.MovedStrata, r.StrataUp = rapid.Uint8().Draw(t, "moved strata"), rapid.Uint8().Draw(t, "strata up")
 				r.Flags |= MovedUp * uint8(rapid.IntRange(0, 1).Draw(t, "up"))
 			}
 			p.Regions = append(p.Regions, r)
@@ -245,8 +244,13 @@ func TestPlanIsSafe(t *testing.T) {
 			}
 			up := m.Kind == Promotion
 			back := up != (r.Flags&MovedUp != 0)
-			if r.MovedStrata != 0 && m.Strata != AllStrata {
-				back = up && m.Strata&r.MovedStrata&^r.StrataUp != 0 || !up && m.Strata&r.MovedStrata&r.StrataUp != 0
+			if m.Strata != AllStrata {
+				back = false
+				for _, q := range s.Processes[m.Process].Details[r.Detail] {
+					if m.Strata>>q.Stratum&1 != 0 && q.Slot == m.From && q.Pages > 0 {
+						back = back || q.Went == WentUp && !up || q.Went == WentDown && up
+					}
+				}
 			}
 			if back && float64(r.SinceMove) < p.Cooldown {
 				t.Fatalf("turns back within the cool-down: %+v", m)

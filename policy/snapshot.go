@@ -158,13 +158,8 @@ type Region struct {
 	// Stable is for how many seconds the rate has been like this.
 	Stable float32
 	// SinceMove is how many seconds ago the region, or a part of it, was moved;
-	// +Inf if never.
+	// +Inf if never. Where it has detail, that tells which portions were.
 	SinceMove float32
-	// MovedStrata has a bit for each stratum of which something was moved lately,
-	// StrataUp for those of them that went to a faster tier. The other strata are free
-	// to move where strata are known by themselves. No bit at all stands for all of
-	// them, with the direction of MovedUp.
-	MovedStrata, StrataUp uint8
 	// Placement says how many present pages lie where, most pages first; the
 	// rest is unused and zero. Pages on nodes beyond the first three are not
 	// counted.
@@ -207,4 +202,16 @@ type Portion struct {
 	Stratum uint8
 	// Evidence is as in Region.
 	Evidence uint8
+	// Went is which way most of its pages were moved, of late.
+	Went Way
 }
+
+// Way is the direction of a move, or of none.
+type Way uint8
+
+// The ways.
+const (
+	Stayed Way = iota
+	WentUp
+	WentDown
+)

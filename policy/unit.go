@@ -217,7 +217,7 @@ func (e *Engine) cools(proc *Process, r *Region) uint8 {
 // portions adds the units of a region that is known portion by portion. One of
 // which it is not known where its pages lie counts as lying on the slowest of the
 // region's nodes: what is hot of it must come up, and the rest is little.
-// Only the strata that were moved lately cool down.
+// Only those that were moved lately cool down.
 func (e *Engine) portions(sum *Summary, d *Detail, places []SlotPages, u unit, flags uint8, r *Region, cooling uint8) {
 	slow := NoSlot
 	for _, p := range places {
@@ -238,11 +238,9 @@ func (e *Engine) portions(sum *Summary, d *Detail, places []SlotPages, u unit, f
 		}
 		switch {
 		case cooling == 0:
-		case r.MovedStrata == 0:
-			u.state &^= cooling
-		case r.MovedStrata&r.StrataUp>>p.Stratum&1 != 0:
+		case p.Went == WentUp:
 			u.state &^= downFree
-		case r.MovedStrata>>p.Stratum&1 != 0:
+		case p.Went == WentDown:
 			u.state &^= upFree
 		}
 		t := e.tierOf[u.slot]

@@ -69,9 +69,12 @@ type detail struct {
 	present policy.PageSet    // and movable
 	node    [2]policy.PageSet // the bits of an index into slots
 	slots   [unknownNode]policy.Slot
+	moved   policy.PageSet // of late
+	up      policy.PageSet // and to a faster tier
 	strata  [strataCount]stratum
 	block   uint32 // of the region
 	samples uint8
+	stale   bool // the hot stratum has other pages than the last snapshot told of
 }
 
 func newDetail(block uint32) detail {
@@ -134,6 +137,29 @@ func (d *detail) lie(set policy.PageSet, index int) {
 			d.node[1][i] |= w
 		}
 	}
+}
+
+// goes notes that pages were moved.
+func (d *detail) goes(set policy.PageSet, up bool) {
+	for i, w := range set {
+		d.moved[i] |= w
+		if d.up[i] &^= w; up {
+			d.up[i] |= w
+		}
+	}
+}
+
+// went is which way most of some pages were moved of late.
+func (d *detail) went(set policy.PageSet) policy.Way {
+	moved := set.And(d.moved)
+	up := moved.And(d.up)
+	switch all := set.Count(); {
+	case 2*moved.Count() <= all:
+		return policy.Stayed
+	case 2*up.Count() > moved.Count():
+		return policy.WentUp
+	}
+	return policy.WentDown
 }
 
 // index is that of a node; unknownNode if there are too many.
@@ -352,7 +378,7 @@ func (d *detail) portions(out *policy.Detail) {
 			}
 			out[k] = policy.Portion{
 				Rate: coarse(float32(st.est.rate()), rateBits), LogVar: coarse(st.est.vari, rateBits),
-				Pages: uint16(n), Slot: slot, Stratum: uint8(i), Evidence: st.evidence,
+				Pages: uint16(n), Slot: slot, Stratum: uint8(i), Evidence: st.evidence, Went: d.went(on),
 			}
 			k++
 		}

@@ -41,9 +41,6 @@ type region struct {
 	seen    tick // last sample
 	changed tick // last time the rate changed
 	moved   tick // last move; 0: never
-	// movedStrata are those of which something was moved then or shortly before, and
-	// movedUp those of them that went to a faster tier.
-	movedStrata, movedUp uint8
 
 	placed [3]policy.SlotPages
 	skew   float32
@@ -108,16 +105,6 @@ const (
 func (k key) boundary() int { return int(k) / rungs }
 
 func (k key) rung() int { return int(k) % rungs }
-
-// mingle notes that what was the hot stratum is among the rest now.
-func (r *region) mingle() {
-	const hot, rest = 1 << hotStratum, 1 << restStratum
-	if r.movedStrata&hot == 0 {
-		return
-	}
-	r.movedStrata, r.movedUp = r.movedStrata&^hot|rest, r.movedUp&^rest|r.movedUp&hot<<restStratum
-	r.movedUp &^= hot
-}
 
 // scattered tells whether a good part of the region lies on another node than the
 // rest.

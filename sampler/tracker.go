@@ -111,7 +111,7 @@ const (
 	// One part in owedShare of the budget is what sampling leaves to moving, for
 	// moves that take no more than owedSeconds of the budget.
 	owedShare, owedSeconds = 3, 30
-	// togetherSeconds is for how long strata are remembered as moved; not less than
+	// togetherSeconds is for how long pages are remembered as moved; not less than
 	// the policy's cool-down.
 	togetherSeconds = 10
 	// idleSeconds is how long to wait at least when no region is due.
@@ -1137,6 +1137,9 @@ func (t *Tracker) take(p *process, r *region, b *pagetable.Block, s sample, now 
 	r.disperse(b, s)
 	if r.detail == noDetail && (searched || r.skew > partialSkew) && s.pieces == r.movable && tellsApart(b, seen, young) {
 		t.giveDetail(p, r)
+		if r.detail != noDetail && r.moved != 0 && r.moved.since(s.now) <= togetherSeconds {
+			p.pages[r.detail].goes(policy.AllPages(), r.flags&policy.MovedUp != 0)
+		}
 	}
 	if searched && !s.chosen && float64(young) > mostRest*float64(seen) {
 		r.turn-- // the window was too long to find anything, so it is still to be done
@@ -1189,7 +1192,7 @@ func (t *Tracker) refine(p *process, r *region, b *pagetable.Block, s sample, dt
 	p.gaps = p.gaps || r.Pages() == 0
 	anew, others := d.update(b, r.movable, s, dt)
 	if others {
-		r.mingle()
+		d.stale = true
 	}
 	d.portions(&p.details[r.detail])
 	if anew || d.doubtful(s.boundary) {
@@ -1377,16 +1380,12 @@ func (t *Tracker) Moved(m *policy.Move, there policy.PageSet) {
 	t.moves++
 	r := &p.regions[i]
 	now := max(ticks(t.o.Clock.Now()), 1)
-	if r.moved == 0 || r.moved.since(now) > togetherSeconds {
-		r.movedStrata, r.movedUp = 0, 0
-	}
-	r.moved, r.movedStrata = now, r.movedStrata|m.Strata
+	long := r.moved == 0 || r.moved.since(now) > togetherSeconds
+	r.moved = now
 	if m.Kind == policy.Promotion {
 		r.flags |= policy.MovedUp
-		r.movedUp |= m.Strata
 	} else {
 		r.flags &^= policy.MovedUp
-		r.movedUp &^= m.Strata
 	}
 	pages := there.Count()
 	if pages == 0 {
@@ -1395,6 +1394,10 @@ func (t *Tracker) Moved(m *policy.Move, there policy.PageSet) {
 	r.shift(m.From, m.To, pages)
 	if r.detail != noDetail {
 		d := &p.pages[r.detail]
+		if long {
+			d.moved = policy.PageSet{}
+		}
+		d.goes(there, m.Kind == policy.Promotion)
 		d.lie(there, d.index(m.To))
 		if d.known() {
 			d.portions(&p.details[r.detail])
@@ -1418,7 +1421,7 @@ func (t *Tracker) Movable(m *policy.Move) (set policy.PageSet) {
 		return policy.PagesOf(r.movable)
 	}
 	d := p.detail(r)
-	if d == nil {
+	if d == nil || d.stale {
 		return set
 	}
 	from := d.index(m.From)
@@ -1457,13 +1460,13 @@ func (t *Tracker) Snapshot() []policy.Process {
 				Stable: float32(r.changed.since(now)), SinceMove: float32(math.Inf(1)),
 				Placement: r.placed, Evidence: r.evidence, Flags: r.flags &^ (inFlight | doubted), Detail: noDetail,
 			}
-			if p.detail(r) != nil {
-				q.Detail = r.detail
+			if d := p.detail(r); d != nil {
+				q.Detail, d.stale = r.detail, false
 			} else if len(extents) > 0 && extents[0].id == r.block/extentRegions {
 				extents[0].joins(&q)
 			}
 			if r.moved != 0 {
-				q.SinceMove, q.MovedStrata, q.StrataUp = float32(r.moved.since(now)), r.movedStrata, r.movedUp
+				q.SinceMove = float32(r.moved.since(now))
 			}
 			s.Regions = append(s.Regions, q)
 		}

@@ -181,27 +181,6 @@ func TestProcessesShareTheTurns(t *testing.T) {
 	}
 }
 
-// What cools down is the stratum that was moved, in its own direction.
-func TestMovedStrataAreRemembered(t *testing.T) {
-	tr, m, c := tracked(4, 0.05)
-	move := func(strata uint8, kind policy.Kind) {
-		tr.Moved(&policy.Move{ID: job, Addr: m.Base, Strata: strata, From: 2, To: 2, Kind: kind}, policy.PagesOf(1))
-	}
-	run(tr, c, 3)
-	move(1, policy.Promotion)
-	run(tr, c, 2)
-	move(2, policy.Demotion)
-	r := tr.Snapshot()[0].Regions[0]
-	if r.MovedStrata != 3 || r.StrataUp != 1 || r.Flags&policy.MovedUp != 0 {
-		t.Errorf("moved %#x, up %#x, flags %b", r.MovedStrata, r.StrataUp, r.Flags)
-	}
-	run(tr, c, 15)
-	move(1, policy.Promotion)
-	if r = tr.Snapshot()[0].Regions[0]; r.MovedStrata != 1 {
-		t.Errorf("after the cool-down: moved %#x", r.MovedStrata)
-	}
-}
-
 // A process that waits does not make its regions colder, in particular not
 // those alone that are sampled meanwhile.
 func TestPauseIsNoChange(t *testing.T) {
@@ -357,6 +336,9 @@ func TestRegionsHotInPartsGetDetail(t *testing.T) {
 				}
 				for _, q := range p.Details[r.Detail] {
 					want := map[policy.Slot]int{0: set.Count(), 2: 512 - set.Count()}[q.Slot]
+					if want := map[policy.Slot]policy.Way{0: policy.WentUp}[q.Slot]; q.Pages > 1 && q.Went != want {
+						t.Errorf("went %d, want %d: %+v", q.Went, want, q)
+					}
 					if q.Pages > 0 && q.Stratum == 0 && (q.Slot == policy.NoSlot || q.Slot == 0 && int(q.Pages) != want) {
 						t.Errorf("parts after a move: %+v", p.Details[r.Detail])
 					}

@@ -369,7 +369,6 @@ func (d *Decoder) region(m *memory, mask byte, tick int64) {
 	}
 	if mask&hasMove != 0 {
 		m.moved = c.age(tick)
-		m.MovedStrata, m.StrataUp = c.byte(), c.byte()
 	}
 	if mask&hasPlacement != 0 {
 		for i := range m.Placement {
@@ -431,6 +430,7 @@ func (d *Decoder) part(p *policy.Portion) {
 	}
 	if mask&partPlace != 0 {
 		p.Slot, p.Stratum = policy.Slot(d.in[streamDetail].byte()), d.in[streamDetail].byte()
+		p.Went = policy.Way(d.in[streamDetail].byte())
 	}
 	if mask&partEvidence != 0 {
 		p.Evidence = p.Evidence<<1 ^ d.in[streamEvidence].byte()

@@ -403,7 +403,7 @@ func (m *memory) changes(r *policy.Region, tick int64) (mask byte) {
 	if !same32(m.stable.value(tick, ticksPerSecond), r.Stable) {
 		mask |= hasStable
 	}
-	if m.MovedStrata != r.MovedStrata || m.StrataUp != r.StrataUp || !same32(m.moved.value(tick, ticksPerSecond), r.SinceMove) {
+	if !same32(m.moved.value(tick, ticksPerSecond), r.SinceMove) {
 		mask |= hasMove
 	}
 	if m.Placement != r.Placement {
@@ -434,8 +434,6 @@ func (e *Encoder) region(m *memory, r *policy.Region, mask byte, tick int64) {
 	if mask&hasMove != 0 {
 		m.moved = ageOf(r.SinceMove, tick, ticksPerSecond)
 		e.age(streamRegion, m.moved, tick)
-		e.byte(streamRegion, r.MovedStrata)
-		e.byte(streamRegion, r.StrataUp)
 	}
 	if mask&hasPlacement != 0 {
 		for _, p := range r.Placement {
@@ -495,7 +493,7 @@ func partChanges(d, p *policy.Portion) (mask byte) {
 	if d.Pages != p.Pages {
 		mask |= partPages
 	}
-	if d.Slot != p.Slot || d.Stratum != p.Stratum {
+	if d.Slot != p.Slot || d.Stratum != p.Stratum || d.Went != p.Went {
 		mask |= partPlace
 	}
 	if d.Evidence != p.Evidence {
@@ -519,6 +517,7 @@ func (e *Encoder) part(d, p *policy.Portion) {
 	if mask&partPlace != 0 {
 		e.byte(streamDetail, byte(p.Slot))
 		e.byte(streamDetail, p.Stratum)
+		e.byte(streamDetail, byte(p.Went))
 	}
 	if mask&partEvidence != 0 {
 		e.byte(streamEvidence, p.Evidence^d.Evidence<<1)

@@ -118,7 +118,7 @@ func mutate(t *rapid.T, s *policy.Snapshot) {
 				k := rapid.IntRange(0, policy.MaxPortions-1).Draw(t, "part")
 				p.Details[j][k] = policy.Portion{
 					Rate: single(t), LogVar: single(t), Pages: rapid.Uint16().Draw(t, "pages"),
-					Slot: policy.Slot(rapid.Uint8().Draw(t, "slot")), Stratum: rapid.Uint8().Draw(t, "stratum"), Evidence: rapid.Uint8().Draw(t, "evidence"),
+					Slot: policy.Slot(rapid.Uint8().Draw(t, "slot")), Stratum: rapid.Uint8().Draw(t, "stratum"), Went: policy.Way(rapid.Uint8().Draw(t, "went")), Evidence: rapid.Uint8().Draw(t, "evidence"),
 				}
 			}
 		}
@@ -129,7 +129,6 @@ func region(t *rapid.T, r *policy.Region) {
 	r.Rate, r.LogVar = single(t), single(t)
 	if rapid.Bool().Draw(t, "more") {
 		r.Stable, r.SinceMove = single(t), single(t)
-		r.MovedStrata, r.StrataUp = rapid.Uint8().Draw(t, "moved"), rapid.Uint8().Draw(t, "up")
 		r.Placement[1] = policy.SlotPages{Pages: rapid.Uint16().Draw(t, "pages"), Slot: policy.Slot(rapid.Uint8().Draw(t, "slot"))}
 		r.Evidence, r.Flags = rapid.Uint8().Draw(t, "evidence"), rapid.Uint8().Draw(t, "flags")
 		r.Detail = rapid.Int32().Draw(t, "detail")

@@ -74,8 +74,12 @@ func (t *Tierd) Step(h *Host) (next float64) {
 			return min(next, epoch, c.seconds+moveSlice/2)
 		}
 		m := &t.queue[0]
+		set := t.tracker.Movable(m)
+		if set == (policy.PageSet{}) {
+			continue // it is out of date
+		}
 		// The plan counts the processes that were there then.
-		there := h.Move(h.processOf(m.ID), m.Addr, t.tracker.Movable(m), m.From, m.To)
+		there := h.Move(h.processOf(m.ID), m.Addr, set, m.From, m.To)
 		t.tracker.Moved(m, there)
 		done := []policy.Done{{
 			ID: m.ID, Addr: m.Addr, Strata: m.Strata, From: m.From, To: m.To, Kind: m.Kind,
