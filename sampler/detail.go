@@ -28,6 +28,9 @@ const (
 	// alikeZ is by how many standard deviations the pages that two samples have in
 	// common must be more than by chance, and alikePages how many they must be.
 	alikeZ, alikePages = 4, 3
+	// settledSamples is after how many samples a region is looked at in slices of
+	// detailPieces.
+	settledSamples, detailPieces = 4, 8
 	// oddSamples is after how many samples it shows whether the strata differ, and
 	// alikeLog the difference of ln(rate) below which they do not.
 	oddSamples, alikeLog = 8, 0.5
@@ -461,13 +464,32 @@ func (d *detail) doubtful(boundary float64) bool {
 		probablyAbove(st.est.rate(), boundary, st.est.vari)
 }
 
-// hotPieces is the mask of the pieces that have hot pages.
-func (d *detail) hotPieces() (mask uint32) {
+// settled tells whether the strata are known so well that a part of the region says
+// enough at a time.
+func (d *detail) settled() bool {
+	return d.known() && d.samples >= settledSamples && (d.strata[hotStratum].est.vari < unknownVar || d.hot == (policy.PageSet{}))
+}
+
+// slice is the mask of the pieces that a turn looks at, of a region that is settled.
+func slice(turn uint8) uint32 {
+	return (1<<detailPieces - 1) << (turn % (policy.PiecesPerRegion / detailPieces) * detailPieces)
+}
+
+// hotPieces is a mask of pieces that have hot pages: all of them, or, where that takes
+// more than maxGroups ranges, those of one slice, the first from the turn's on that has
+// any.
+func (d *detail) hotPieces(turn uint8) (mask uint32) {
 	set := d.chosen(hotStratum)
 	for p := range policy.PiecesPerRegion {
 		if uint16(set[p/4]>>(p%4*16)) != 0 {
 			mask |= 1 << p
 		}
 	}
-	return mask
+	if bits.OnesCount32(mask&^(mask<<1)) <= maxGroups {
+		return mask
+	}
+	for mask&slice(turn) == 0 {
+		turn++
+	}
+	return slice(turn)
 }

@@ -802,12 +802,9 @@ func (t *Tracker) confirm(p *process, now float64) bool {
 			if huge != (r.flags&policy.Huge != 0) {
 				continue
 			}
-			mask, biased := r.share(), false
+			mask, biased := t.share(p, r, now), false
 			if d := p.detail(r); d != nil && d.doubtful(t.boundaries(p).rates[k.boundary()]) {
-				hot := d.hotPieces()
-				if biased = bits.OnesCount32(hot&^(hot<<1)) <= maxGroups; biased {
-					mask &= hot
-				}
+				mask, biased = d.hotPieces(r.turn)&r.movable, true
 			}
 			if mask != 0 {
 				t.join(p, b, r, mask, biased)
@@ -846,7 +843,7 @@ func (t *Tracker) clearKey(p *process, k key, now float64) bool {
 		}
 		// When the budget does not reach for all, the sure ones wait. After a phase
 		// change none is sure.
-		if l.took > scarceSeconds && (t.phaseAt == 0 || now-t.phaseAt > phaseSeconds) && (r.block+l.skip)%4 != 0 && t.sure(p, r, k) {
+		if l.took > scarceSeconds && !t.restless(now) && (r.block+l.skip)%4 != 0 && t.sure(p, r, k) {
 			continue
 		}
 		// In a short window the one piece that is hot stands out best.
@@ -861,7 +858,7 @@ func (t *Tracker) clearKey(p *process, k key, now float64) bool {
 			l.next--
 			break
 		}
-		t.join(p, b, r, r.share(), false)
+		t.join(p, b, r, t.share(p, r, now), false)
 	}
 	return t.begin(p, b, k, huge)
 }
@@ -1359,6 +1356,19 @@ func (p *process) detail(r *region) *detail {
 		return nil
 	}
 	return &p.pages[r.detail]
+}
+
+// restless tells whether a phase change was not long ago: no region is sure then.
+func (t *Tracker) restless(now float64) bool {
+	return t.phaseAt != 0 && now-t.phaseAt <= phaseSeconds
+}
+
+// share is the mask of the pieces of a region that the next sample looks at.
+func (t *Tracker) share(p *process, r *region, now float64) uint32 {
+	if d := p.detail(r); d != nil && d.settled() && !t.restless(now) && r.movable == policy.AllPieces {
+		return slice(r.turn)
+	}
+	return r.share()
 }
 
 // tellsApart tells whether a sample of so many pages, some of them accessed, can say

@@ -339,7 +339,7 @@ func TestRegionsHotInPartsGetDetail(t *testing.T) {
 					if want := map[policy.Slot]policy.Way{0: policy.WentUp}[q.Slot]; q.Pages > 1 && q.Went != want {
 						t.Errorf("went %d, want %d: %+v", q.Went, want, q)
 					}
-					if q.Pages > 0 && q.Stratum == 0 && (q.Slot == policy.NoSlot || q.Slot == 0 && int(q.Pages) != want) {
+					if q.Pages > 0 && q.Stratum == 0 && (q.Slot == policy.NoSlot || q.Slot == 0 && (int(q.Pages) > want || int(q.Pages) < want-2)) { // one that was taken for hot by chance may leave
 						t.Errorf("parts after a move: %+v", p.Details[r.Detail])
 					}
 				}
