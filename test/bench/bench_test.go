@@ -152,7 +152,7 @@ func TestSummary(t *testing.T) {
 }
 
 func TestUsage(t *testing.T) {
-	for _, args := range [][]string{{"-only", "z"}, {"-runs", "0"}, {"x"}, {"-nothing"}, {"-length", "1s"}} {
+	for _, args := range [][]string{{"-only", "z"}, {"-runs", "0"}, {"-update", "-patterns", "zipf"}, {"x"}, {"-nothing"}, {"-length", "1s"}} {
 		var out, errs strings.Builder
 		if code := run(t.Context(), args, nil, &out, &errs); code != 2 || out.Len() > 0 || errs.Len() == 0 {
 			t.Errorf("%v: exit %d, %q, %q", args, code, out.String(), errs.String())

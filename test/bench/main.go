@@ -38,6 +38,7 @@ type bench struct {
 	length   time.Duration
 	series   string
 	size     load.Bytes
+	patterns string
 	programs scenario.Programs
 	log      io.Writer
 	stderr   io.Writer
@@ -74,6 +75,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	only := flags.String("only", "a,b,c,d,e", "tables to make; f, which takes 20 minutes a run, only if asked for")
+	flags.StringVar(&b.patterns, "patterns", "", "make only those rows of f whose names contain this")
 	flags.IntVar(&b.runs, "runs", 1, "how often each run is made; tables show medians")
 	flags.StringVar(&b.kernel, "kernel", "", "kernel of the emulated machine: a version or a path")
 	flags.DurationVar(&b.length, "length", 100*time.Second, "length of the runs of a and b; the hot set shifts in the middle")
@@ -90,6 +92,10 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 			fmt.Fprintf(stderr, "bench: -only %q: want some of a,b,c,d,e,f\n", id)
 			return 2
 		}
+	}
+	if *update && b.patterns != "" {
+		fmt.Fprintln(stderr, "bench: -update wants all -patterns")
+		return 2
 	}
 	if flags.NArg() > 0 || b.runs < 1 || b.length < 20*time.Second {
 		fmt.Fprintln(stderr, "bench: want no arguments, at least one run, and a length of at least 20s")

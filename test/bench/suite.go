@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/tierd/tierd/test/scenario"
@@ -60,6 +61,9 @@ func (p pattern) scenario(mover scenario.Mover, run int) scenario.Scenario {
 func (b *bench) suite(ctx context.Context) (table, error) {
 	var results []patternRuns
 	for _, p := range patterns {
+		if !strings.Contains(p.name, b.patterns) {
+			continue
+		}
 		r := patternRuns{pattern: p}
 		for i := range b.runs {
 			t, err := b.scenario(ctx, p.scenario(scenario.Tierd, i+1))
@@ -73,6 +77,9 @@ func (b *bench) suite(ctx context.Context) (table, error) {
 			r.pairs = append(r.pairs, pair{t, k})
 		}
 		results = append(results, r)
+	}
+	if len(results) == 0 {
+		return table{}, fmt.Errorf("-patterns %q: no row of f has such a name", b.patterns)
 	}
 	return suiteTable(results), nil
 }
