@@ -52,7 +52,8 @@ func (d *Daemon) epoch(now time.Time) time.Duration {
 func (d *Daemon) every(took time.Duration) time.Duration {
 	d.interval = idleEpoch
 	if d.tracker != nil {
-		d.interval = time.Duration(policy.EpochAfter(took.Seconds(), d.tracker.Budget()) * float64(time.Second))
+		quiet := len(d.plan.Moves) == 0 && !d.tracker.Stats().Bursting
+		d.interval = time.Duration(policy.EpochAfter(took.Seconds(), d.tracker.Budget(), quiet) * float64(time.Second))
 	}
 	return d.interval
 }

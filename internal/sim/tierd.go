@@ -145,7 +145,7 @@ func (t *Tierd) decide(h *Host) {
 	}
 	t.tracker.Steer(procs, t.Plan)
 	t.queue = append(t.queue[:0], t.Plan.Moves...)
-	t.every = policy.EpochAfter(h.Clock.seconds-begin, t.tracker.Budget())
+	t.every = policy.EpochAfter(h.Clock.seconds-begin, t.tracker.Budget(), len(t.Plan.Moves) == 0 && !t.tracker.Stats().Bursting)
 	t.epoch = begin + t.every
 }
 
