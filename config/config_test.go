@@ -82,7 +82,7 @@ func TestExample(t *testing.T) {
 		keys = append(keys, n.Key)
 	}
 	wantKeys := []string{
-		"workload.train.gpu", "workload.train.near", "workload.train.period",
+		"workload.train.gpu", "workload.train.near",
 	}
 	if diff := cmp.Diff(wantKeys, keys); diff != "" {
 		t.Errorf("NotActedOn (-want +got):\n%s", diff)

@@ -303,7 +303,7 @@ func (d *decoder) workload(n *node) []rule {
 		{name: "gpu", value: d.boolean(&w.GPU), later: on(&w.GPU, selector("gpu"))},
 		{name: "near", value: d.text(&w.Near), later: not("prefer what is near")},
 		{name: "shared", value: d.boolean(&w.Shared), later: on(&w.Shared, not("place shared memory"))},
-		{name: "period", value: d.text(&w.Period), later: not("know training steps")},
+		{name: "period", value: d.text(&w.Period)},
 		{name: "weight", value: d.number(&w.Weight, 0.01, 100)},
 		{name: "limit", each: nil, value: d.limits(w)},
 	}

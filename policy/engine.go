@@ -86,6 +86,7 @@ func (e *Engine) Decide(s *Snapshot, p Params) *Plan {
 		e.capacity[t] = e.holds(t)
 	}
 	e.bound(e.boundaries, e.order)
+	e.sweep(plan.Processes)
 	e.apportion()
 	e.watch()
 	e.relieve()
@@ -227,6 +228,11 @@ func (e *Engine) gap(from, to int) float64 {
 
 // horizon is for how many seconds the unit is expected to stay as it is.
 func (e *Engine) horizon(u *unit) float64 {
+	if u.state&periodic != 0 {
+		// It comes back: the mean holds for whole periods.
+		period := e.process(u).Period
+		return max(math.Floor(e.p.HorizonMax/period), 1) * period
+	}
 	h := float64(u.stable)
 	if !(h > e.p.HorizonMin) { // a NaN too
 		return e.p.HorizonMin
@@ -518,7 +524,7 @@ func (e *Engine) pass(t int, claims bool) {
 				for w := range e.n {
 					stop(w, rule)
 				}
-			case VetoPayback, VetoSeparation, VetoRoom, VetoLimit, VetoShare:
+			case VetoPayback, VetoSeparation, VetoSweep, VetoRoom, VetoLimit, VetoShare:
 				e.tries[w]++
 			}
 			if e.tries[w] >= maxTries {

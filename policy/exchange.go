@@ -132,6 +132,13 @@ func (e *Engine) choose(c *unit, t int, bytes int64, spare, claims bool) (Slot, 
 			continue
 		}
 		if l.colder {
+			if e.alikeSwept(c, v) {
+				rule = VetoSweep
+				if l.unsure++; l.unsure > maxUnsure {
+					l.k = -1
+				}
+				continue
+			}
 			if !(e.separation(c, v) > e.p.Separation) {
 				rule = VetoSeparation
 				if l.unsure++; l.unsure > maxUnsure {

@@ -39,6 +39,7 @@ const (
 	VetoShare      Rule = "share"      // what is colder is within another's share
 	VetoSeparation Rule = "separation" // not surely hotter than the victim
 	VetoPayback    Rule = "payback"    // would not earn back its cost
+	VetoSweep      Rule = "sweep"      // part of a sweep, and used as what it would displace
 	VetoRoom       Rule = "room"       // no tier below has room for the victim
 	VetoCooldown   Rule = "cooldown"   // moved too recently
 	VetoBudget     Rule = "budget"     // this plan's bytes are spent
@@ -50,7 +51,7 @@ const (
 )
 
 // Vetoes lists every veto, in the order in which they are tested.
-var Vetoes = [...]Rule{VetoImmovable, VetoBound, VetoShared, VetoPressure, VetoBreaker, VetoCooldown, VetoEvidence, VetoPayback, VetoLimit, VetoShare, VetoSeparation, VetoRoom, VetoBudget}
+var Vetoes = [...]Rule{VetoImmovable, VetoBound, VetoShared, VetoPressure, VetoBreaker, VetoCooldown, VetoEvidence, VetoPayback, VetoLimit, VetoShare, VetoSeparation, VetoSweep, VetoRoom, VetoBudget}
 
 // Reason explains one move in numbers.
 type Reason struct {
@@ -127,7 +128,22 @@ type Summary struct {
 	Boundaries []float32
 	// Vetoed is the process's part of Plan.Vetoed.
 	Vetoed map[Rule]uint64
+	// Period is the length of the process's training steps in seconds; 0: not known.
+	Period float64
+	// Sweep is what each of them uses once.
+	Sweep Sweep
 }
+
+// Sweep is memory that each training step uses once.
+type Sweep struct {
+	// Bytes is how much that is; 0: there is none. Fast is what the fastest tier has
+	// for it beside memory that is used all the time.
+	Bytes, Fast uint64
+}
+
+// Larger tells whether the sweep is larger than what the fastest tier has for it:
+// then no exchange within it helps, and what is there stays.
+func (s Sweep) Larger() bool { return s.Bytes > s.Fast }
 
 // Params are the operator's choices, already in the engine's units.
 type Params struct {

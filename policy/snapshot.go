@@ -124,6 +124,9 @@ type Process struct {
 	Enforce bool
 	// Pressure is that of the process's own memory, as Snapshot.Pressure.
 	Pressure float64
+	// Period is the length of the process's training steps in seconds; 0 if there
+	// are none, or they are not known.
+	Period float64
 	// Regions are sorted by address and do not overlap.
 	Regions []Region
 	// Details holds the portions of the regions that are hot in parts.
@@ -144,6 +147,9 @@ const (
 	Unseen
 	// MovedUp: the last move of the region was a promotion.
 	MovedUp
+	// Periodic: the region is used by turns, once in each Process.Period; Rate is the
+	// mean over whole periods.
+	Periodic
 )
 
 // Region is 2 MiB of one process's address space.

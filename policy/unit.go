@@ -21,6 +21,7 @@ const (
 	hugeUnit                   // one huge page
 	mixed                      // of its pages, an unknown part lies on slot
 	planned                    // moves in this plan
+	periodic                   // used once in each period of its process
 )
 
 func (u *unit) bytes() int64 { return int64(u.pages) * PageSize }
@@ -98,6 +99,9 @@ func (e *Engine) collect(sums []Summary) {
 		sum.Bytes, allBytes = allBytes[:tiers:tiers], allBytes[tiers:]
 		sum.Heat, allHeat = allHeat[:tiers:tiers], allHeat[tiers:]
 		proc := &e.s.Processes[i]
+		if proc.steps() {
+			sum.Period = proc.Period
+		}
 		for j := range proc.Regions {
 			e.region(sum, proc, int32(i), int32(j))
 		}
@@ -172,6 +176,10 @@ func (e *Engine) region(sum *Summary, proc *Process, pi, ri int32) {
 	}
 	u.state &^= cooling
 	u.rate, u.logvar, u.evidence = rate, cleanVar(r.LogVar), evidence(r.Evidence)
+	if proc.swept(r) {
+		u.state |= periodic
+		sum.Sweep.Bytes += uint64(total) * PageSize
+	}
 	for _, p := range places[:n] {
 		if t := e.tierOf[p.Slot]; t >= 0 {
 			sum.Heat[t] += float64(rate) * float64(p.Pages)
@@ -197,6 +205,10 @@ func (e *Engine) simple(sum *Summary, proc *Process, r *Region, rate float32, pi
 	}
 	if r.Flags&Huge != 0 {
 		u.state |= hugeUnit
+	}
+	if proc.swept(r) {
+		u.state |= periodic
+		sum.Sweep.Bytes += uint64(p.Pages) * PageSize
 	}
 	e.file(&u, int(t))
 }

@@ -24,6 +24,8 @@ const (
 	// changeLog is the difference of ln(rate) from which on a region has changed:
 	// a factor of four.
 	changeLog = 1.386
+	// wellBe is by how many standard deviations a rate may well be higher.
+	wellBe = 3
 	// impossible is ln of a probability that is not believed.
 	impossible = -4.6
 	// unknownVar is the variance of a rate of which nothing is known.
@@ -125,6 +127,12 @@ func (e *estimate) observe(n, k int, w, dt, extra float64) (o observation) {
 	// One page that differs in a region of many is no change of the region.
 	expected := o.slope*o.slope*o.v + o.noise + 1/(nn*nn)
 	o.contradicts = o.miss*o.miss > surprise*surprise*expected
+	if k == n && !o.contradicts {
+		// Near all of them the slope says little of how far off that is: would all be
+		// accessed even if the rate were as high as it may well be?
+		most := x * math.Exp(wellBe*math.Sqrt(o.v+noiseOf(w)+extra))
+		o.contradicts = nn*math.Log(-math.Expm1(-most)) < impossible
+	}
 	return o
 }
 

@@ -18,12 +18,22 @@ import (
 const (
 	extentRegions = 512   // 1 GiB
 	extentSeconds = 120.0 // after which what was seen has lost two thirds of its weight
+	// extentsAround is how many extents on each side tell of one, the nearer the more.
+	extentsAround = 2
 	// extentHits is how many moments make a sweep, and extentMoment how many seconds
 	// apart two of them are.
 	extentHits, extentMoment = 2, 0.005
+	// leastHit is what is left of the last moment that an extent has seen itself when
+	// its neighbours count no more.
+	leastHit = 0.1
+	// commonPart is the part of what a region's own samples see above which the
+	// moments count for evidence: many regions have told.
+	commonPart = 0.5
+	// lastingPart is the part of a step from which on a turn lasts.
+	lastingPart = 0.35
 	// passAccesses is what a pass over a page is: a cache line at a time. Accessed
 	// bits show only that there was one.
-	passAccesses = 64
+	passAccesses = 128
 	// passShare is the part of the pages that a pass touches.
 	passShare = 0.9
 )
@@ -36,6 +46,8 @@ type extent struct {
 	accesses float32 // per page, in moments
 	hits     float32 // how many moments, those of one time being one
 	last     float32 // seconds; when the last one was seen
+	lasting  float32 // seconds; when a turn was last seen to last
+	series   *series // nil: none is kept
 }
 
 func (e *extent) age(now float64) {
@@ -43,29 +55,65 @@ func (e *extent) age(now float64) {
 	e.seconds, e.accesses, e.hits, e.at = e.seconds*keep, e.accesses*keep, e.hits*keep, float32(now)
 }
 
-// rate is the accesses per second and page that are made in moments, and the
-// variance of that; 0 where there were too few.
-func (e *extent) rate() (rate, variance float64) {
-	if e == nil || e.hits < extentHits || e.seconds <= 0 {
+// moments is the accesses per second and page that are made in moments, and the
+// variance of that; 0 where there were too few. What a few extents in a row have
+// seen is taken together: of a long step, each sees hardly anything.
+func moments(extents []extent, i int, now float64) (rate, variance float64) {
+	if extents[i].hits < leastHit {
 		return 0, 0
 	}
-	rate = float64(e.accesses / e.seconds)
-	return rate, rate * rate / float64(e.hits)
+	var seconds, accesses, hits, squares float64
+	for j := max(i-extentsAround, 0); j < len(extents) && j <= i+extentsAround; j++ {
+		e := &extents[j]
+		apart := math.Abs(float64(e.id) - float64(extents[i].id))
+		if apart > extentsAround {
+			continue
+		}
+		part := 1 / (1 + apart)
+		keep := math.Exp((float64(e.at) - now) / extentSeconds)
+		seconds += part * keep * float64(e.seconds)
+		accesses += part * keep * float64(e.accesses)
+		hits += part * keep * float64(e.hits)
+		squares += part * part * keep * float64(e.hits)
+	}
+	if seconds <= 0 || squares <= 0 || hits*hits/squares < extentHits {
+		return 0, 0
+	}
+	rate = accesses / seconds
+	return rate, rate * rate * squares / (hits * hits)
 }
 
-// joins adds what is done in moments to what a region's own samples say.
-func (e *extent) joins(r *policy.Region) {
-	rate, variance := e.rate()
+// inTurn tells whether a region that is hot has its turn in a step of so many seconds:
+// it has become so within this step, and in its extent no turn lasts for a good part
+// of a step. Where turns last, to follow them may pay.
+func (e *extent) inTurn(r *policy.Region, rate, period, now float64) bool {
+	if !(period > 0) || float64(r.Rate) <= rate {
+		return false
+	}
+	stable := float64(r.Stable)
+	if stable > lastingPart*period && stable < (1-lastingPart)*period {
+		e.lasting = float32(now)
+	}
+	return stable < period/2 && now-float64(e.lasting) > 2*period
+}
+
+// joinMoments adds what is done in moments to what a region's own samples say, and
+// tells whether that is what counts. A turn is not what a region is worth.
+func joinMoments(r *policy.Region, rate, variance float64, inTurn bool) (most bool) {
 	if rate <= 0 || r.Flags&policy.Unseen != 0 {
-		return
+		return false
 	}
 	own := float64(r.Rate)
+	if inTurn {
+		own = 0
+	}
 	sum := own + rate
 	r.LogVar = driftSteps(float32((own*own*float64(r.LogVar)+variance)/(sum*sum)), 0)
 	r.Rate = coarse(float32(sum), rateBits)
-	if rate > own {
-		r.Evidence |= 1<<enoughEvidence - 1 // many regions have told
+	if most = rate > commonPart*own; most {
+		r.Evidence |= 1<<enoughEvidence - 1
 	}
+	return most
 }
 
 // accessesOf is how often a page was accessed, by a sample of a moment.
@@ -78,14 +126,19 @@ func accessesOf(n, k int) float32 {
 
 func byExtent(e extent, id uint32) int { return cmp.Compare(e.id, id) }
 
-// lookedAt adds the window of a sample to the extent of its region, and what the
-// one before saw in a moment, if this one denies it.
-func (p *process) lookedAt(block uint32, now, window float64, accesses float32) {
+// extentOf is the extent of a region, a new one if need be.
+func (p *process) extentOf(block uint32, now float64) *extent {
 	i, found := slices.BinarySearchFunc(p.extents, block/extentRegions, byExtent)
 	if !found {
 		p.extents = slices.Insert(p.extents, i, extent{id: block / extentRegions, at: float32(now)})
 	}
-	e := &p.extents[i]
+	return &p.extents[i]
+}
+
+// lookedAt adds the window of a sample to the extent of its region, and what the
+// one before saw in a moment, if this one denies it.
+func (p *process) lookedAt(block uint32, now, window float64, accesses float32) {
+	e := p.extentOf(block, now)
 	e.age(now)
 	e.seconds += float32(window)
 	if accesses > 0 {

@@ -3,6 +3,7 @@ package sampler
 import (
 	"math"
 	"math/bits"
+	"slices"
 	"testing"
 
 	"github.com/tierd/tierd/policy"
@@ -103,13 +104,13 @@ func TestExtentLearnsMoments(t *testing.T) {
 		p.lookedAt(uint32(i%extentRegions), now, 0.1, accesses)
 	}
 	const want = passAccesses / 2.0
-	rate, variance := p.extents[0].rate()
+	rate, variance := moments(p.extents, 0, now)
 	if len(p.extents) != 1 || math.Abs(rate/want-1) > 0.01 || math.Sqrt(variance)/rate > 0.1 {
 		t.Errorf("%d extents, rate %g ± %g, want %g", len(p.extents), rate, math.Sqrt(variance), want)
 	}
 	q := policy.Region{Rate: 1, LogVar: 0.01}
-	p.extents[0].joins(&q)
-	if math.Abs(float64(q.Rate)-1-want) > 0.5 || bits.OnesCount8(q.Evidence) < enoughEvidence {
+	joinMoments(&q, rate, variance, false)
+	if math.Abs(float64(q.Rate)/(1+want)-1) > 0.02 || bits.OnesCount8(q.Evidence) < enoughEvidence {
 		t.Errorf("region: rate %g, evidence %08b", q.Rate, q.Evidence)
 	}
 	// What many regions show at one time is luck once.
@@ -117,11 +118,24 @@ func TestExtentLearnsMoments(t *testing.T) {
 	for i := range 64 {
 		p.lookedAt(uint32(i), 5, 0.1, passAccesses)
 	}
-	if rate, _ := p.extents[0].rate(); rate != 0 {
+	if rate, _ := moments(p.extents, 0, 5); rate != 0 {
 		t.Errorf("rate %g from a single moment", rate)
 	}
 	p.dropExtents()
 	if len(p.extents) != 0 {
 		t.Error("an extent without regions is kept")
+	}
+}
+
+// A lap goes through all regions once, however many there are.
+func TestLapsAreInterleaved(t *testing.T) {
+	for _, regions := range []int{0, 1, 63, 64, 65, 127, 1000, 4096} {
+		seen := make([]bool, regions)
+		for turn := range regions {
+			seen[interleaved(turn, regions)] = true
+		}
+		if i := slices.Index(seen, false); i >= 0 {
+			t.Errorf("of %d regions, number %d has no turn", regions, i)
+		}
 	}
 }

@@ -167,6 +167,7 @@ type process struct {
 	// they are due, the last first.
 	doubtful []doubt
 	pace     pace
+	steps    steps
 	// postponed counts batches in a row that nothing could be compared with.
 	postponed int
 	turn      int  // counts batches
@@ -328,6 +329,14 @@ func (t *Tracker) Add(id policy.ProcessID, workload string, enforce bool, s Spac
 	t.procs = append(t.procs, &process{id: id, workload: workload, enforce: enforce, space: s})
 }
 
+// SetPeriod tells of the training steps of a process. Until then they are to be
+// found out.
+func (t *Tracker) SetPeriod(id policy.ProcessID, told Period) {
+	if p := t.find(id); p != nil && p.steps.told != told {
+		p.steps = steps{told: told}
+	}
+}
+
 // Remove forgets a process.
 func (t *Tracker) Remove(id policy.ProcessID) {
 	for i, p := range t.procs {
@@ -484,6 +493,9 @@ func (t *Tracker) work(now float64) bool {
 		switch {
 		case now >= p.listAt:
 			t.list(p, now)
+			return true
+		case p.steps.due(now):
+			p.steps.look(p.restlessSeries(now), now)
 			return true
 		case p.scout != 0 || now >= p.scoutAt:
 			// Known memory is sampled in between, so that a look at a large
@@ -712,7 +724,7 @@ func (t *Tracker) check(p *process, err error) {
 		t.stats.Execs++
 		p.regions, p.fresh, p.extents, p.details, p.pages, p.free, p.runs, p.doubtful = nil, nil, nil, nil, nil, nil, nil, nil
 		p.fitted, p.gaps = nil, true
-		p.laps, p.pace = [maxKeys]lap{}, pace{}
+		p.laps, p.pace, p.steps = [maxKeys]lap{}, pace{}, steps{told: p.steps.told}
 		p.listAt, p.scoutAt, p.scout = 0, 0, 0
 	}
 	p.exec = exec
@@ -832,7 +844,7 @@ func (t *Tracker) clearKey(p *process, k key, now float64) bool {
 		if l.next >= len(p.regions) || len(b.blocks) == batchRegions {
 			break
 		}
-		r := &p.regions[l.next]
+		r := &p.regions[interleaved(l.next, len(p.regions))]
 		l.next++
 		if !r.sampleable() || r.flags&policy.Unseen == 0 && (r.key != k || r.seen >= ticks(l.begun)) {
 			continue
@@ -861,6 +873,19 @@ func (t *Tracker) clearKey(p *process, k key, now float64) bool {
 		t.join(p, b, r, t.share(p, r, now), false)
 	}
 	return t.begin(p, b, k, huge)
+}
+
+// interleaved is the index of the region that has a turn in a lap: neighbours are
+// used at the same time, and what one batch sees of them is luck once. A few stay
+// together, because they are cheaper to clear.
+func interleaved(turn, regions int) int {
+	const streams, together = 16, 4
+	each := regions / (streams * together) * together
+	if turn >= each*streams {
+		return turn
+	}
+	group := turn / together
+	return group%streams*each + group/streams*together + turn%together
 }
 
 // join adds pieces of a region to a batch.
@@ -1115,6 +1140,11 @@ func (t *Tracker) take(p *process, r *region, b *pagetable.Block, s sample, now 
 	t.recent++
 	searched := r.searched() && t.searches(r)
 	seen, young := counts(b, s.pieces)
+	if !s.chosen && p.steps.searches() {
+		if x := r.surprise(b, s); x != 0 {
+			p.stir(r.block, now, x)
+		}
+	}
 	v := r.update(b, s)
 	p.gaps = p.gaps || r.Pages() == 0
 	if v == changed {
@@ -1450,7 +1480,8 @@ func (t *Tracker) Movable(m *policy.Move) (set policy.PageSet) {
 // Snapshot describes all processes for the policy. The result belongs to the
 // caller until the next call.
 func (t *Tracker) Snapshot() []policy.Process {
-	now := ticks(t.o.Clock.Now())
+	seconds := t.o.Clock.Now()
+	now := ticks(seconds)
 	if cap(t.snap) < len(t.procs) {
 		t.snap = append(make([]policy.Process, 0, len(t.procs)), t.snap[:cap(t.snap)]...)
 	}
@@ -1458,12 +1489,15 @@ func (t *Tracker) Snapshot() []policy.Process {
 	for i, p := range t.procs {
 		s := &t.snap[i]
 		s.ID, s.Workload, s.Enforce, s.Details = p.id, p.workload, p.enforce, p.details
+		s.Period = p.steps.period()
 		s.Regions = slices.Grow(s.Regions[:0], len(p.regions))
-		extents := p.extents
+		at, rate, variance := -1, 0.0, 0.0 // of the extent
 		for j := range p.regions {
 			r := &p.regions[j]
-			for len(extents) > 0 && extents[0].id < r.block/extentRegions {
-				extents = extents[1:]
+			for id := r.block / extentRegions; at+1 < len(p.extents) && p.extents[at+1].id <= id; {
+				if at++; p.extents[at].id == id {
+					rate, variance = moments(p.extents, at, seconds)
+				}
 			}
 			q := policy.Region{
 				Addr: r.addr(), Rate: coarse(float32(r.est.rate()), rateBits), LogVar: driftSteps(r.est.vari, uint32(now-r.seen)),
@@ -1472,8 +1506,11 @@ func (t *Tracker) Snapshot() []policy.Process {
 			}
 			if d := p.detail(r); d != nil {
 				q.Detail, d.stale = r.detail, false
-			} else if len(extents) > 0 && extents[0].id == r.block/extentRegions {
-				extents[0].joins(&q)
+			} else if at >= 0 && p.extents[at].id == r.block/extentRegions {
+				inTurn := p.extents[at].inTurn(&q, rate, s.Period, seconds)
+				if joinMoments(&q, rate, variance, inTurn) && s.Period > 0 {
+					q.Flags |= policy.Periodic
+				}
 			}
 			if r.moved != 0 {
 				q.SinceMove = float32(r.moved.since(now))

@@ -182,6 +182,9 @@ func drawWorkloads(w io.Writer, s *status.Status) {
 				note = "planned only"
 			}
 		}
+		if note == "" && wl.PeriodSeconds > 0 {
+			note = fmt.Sprintf("steps of %.3g s", wl.PeriodSeconds)
+		}
 		if wl.LastError != "" {
 			note = oneLine(wl.LastError)
 		}

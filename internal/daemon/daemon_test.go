@@ -298,6 +298,27 @@ func TestReloadStopsEnforcing(t *testing.T) {
 	})
 }
 
+// The period of a workload is that of the configuration, also of a new one.
+func TestPeriodIsTakenFromTheConfiguration(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "[workload.train]\ncomm = [\"train\"]\nperiod = \"12s\"\n", nil)
+		defer w.end()
+		w.sleep(5 * time.Second)
+		if got := w.workload().PeriodSeconds; got != 12 {
+			t.Errorf("%v s, want 12", got)
+		}
+		cfg, err := config.Parse("new.toml", []byte("[workload.train]\ncomm = [\"train\"]\nperiod = \"off\"\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.daemon.Reload(cfg)
+		w.sleep(5 * time.Second)
+		if got := w.workload().PeriodSeconds; got != 0 {
+			t.Errorf("%v s, want none", got)
+		}
+	})
+}
+
 // A process that cannot be watched is named, and tried again later.
 func TestRefusedProcess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

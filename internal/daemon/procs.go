@@ -14,6 +14,7 @@ import (
 	"github.com/tierd/tierd/internal/status"
 	"github.com/tierd/tierd/migrate"
 	"github.com/tierd/tierd/policy"
+	"github.com/tierd/tierd/sampler"
 	"github.com/tierd/tierd/sampler/pagetable"
 )
 
@@ -21,6 +22,7 @@ import (
 type workload struct {
 	name    string
 	enforce bool
+	period  sampler.Period
 
 	promoted, demoted               uint64
 	plannedPromoted, plannedDemoted uint64
@@ -59,6 +61,7 @@ func (d *Daemon) setWorkloads() {
 		if w == nil {
 			w = &workload{name: c.Name}
 		}
+		w.period = sampler.Period{Off: c.Period.Off, Seconds: c.Period.Every.Std().Seconds()}
 		w.enforce = c.Mode == config.ModeEnforce && d.reason() == ""
 		d.workloads = append(d.workloads, w)
 	}
@@ -230,6 +233,7 @@ func (d *Daemon) watch(pid int, c *config.Workload) {
 		return
 	}
 	d.tracker.Add(life.ID(), w.name, w.enforce, space)
+	d.tracker.SetPeriod(life.ID(), w.period)
 	d.o.Log.Info("watching", "workload", w.name, "pid", pid, "comm", m.comm, "enforce", w.enforce)
 }
 

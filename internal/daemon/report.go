@@ -186,6 +186,9 @@ func (d *Daemon) addSummary(e *status.Workload, sum *policy.Summary) {
 	e.ImmovableBytes += sum.Immovable
 	e.BoundBytes += sum.Bound
 	e.SharedBytes += sum.Shared
+	// Of several processes the longest step is told: they wait for each other.
+	e.PeriodSeconds = max(e.PeriodSeconds, sum.Period)
+	e.SweepBytes += sum.Sweep.Bytes
 	for rule, pages := range sum.Vetoed {
 		e.Vetoes[string(rule)] += pages
 	}

@@ -28,6 +28,14 @@ func Account(a *policy.Account, s *policy.Snapshot, chosen func(*policy.Process)
 			all += n
 		}
 		out.ElsewhereBytes += sum.Elsewhere
+		if w := sum.Sweep; w.Bytes > 0 {
+			if out.Sweep == nil {
+				out.Sweep = new(status.Sweep)
+			}
+			// What the tier has is told of each process, as if it were alone.
+			out.Sweep.Bytes, out.Sweep.FastBytes = out.Sweep.Bytes+w.Bytes, max(out.Sweep.FastBytes, w.Fast)
+			out.Sweep.PeriodSeconds = max(out.Sweep.PeriodSeconds, sum.Period)
+		}
 		out.FixedBytes += fixedBytes(p)
 	}
 	for i := range out.Tiers {

@@ -221,6 +221,29 @@ func TestStaticSubset(t *testing.T) {
 	}
 }
 
+// What each step uses once is told, and what follows if it is too large.
+func TestSweepIsTold(t *testing.T) {
+	for _, test := range []struct {
+		fast uint64
+		want string
+	}{
+		{1 << 30, "uses 4 GiB once, more than the 1 GiB that hbm has for it"},
+		{8 << 30, "that has room in hbm"},
+	} {
+		s, p := host(), parameters()
+		with(s, 0, 3, nil)
+		a, err := policy.Explain(nil, s, p, policy.About{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.Plan.Processes[0].Period, a.Plan.Processes[0].Sweep = 12.5, policy.Sweep{Bytes: 4 << 30, Fast: test.fast}
+		says := explain.SayAccount("Workload train", explain.Account(a, s, func(*policy.Process) bool { return true }))
+		if !strings.Contains(says, "training steps, of 12.5 s, ") || !strings.Contains(says, test.want) {
+			t.Error(says)
+		}
+	}
+}
+
 // Whose breaker is open is told how it came to that.
 func TestBreakerIsTold(t *testing.T) {
 	s, p := host(), parameters()

@@ -115,6 +115,7 @@ var meanings = map[policy.Rule]string{
 	policy.VetoLimit:      "its workload may hold no more of the tier",
 	policy.VetoShare:      "what is colder there is within the share of another workload",
 	policy.VetoSeparation: "not surely hotter than what would have to leave",
+	policy.VetoSweep:      "each training step uses it once, as it does what would have to leave; the whole does not fit, as many accesses are served whichever part is there, and so what is there stays",
 	policy.VetoPayback:    "would not earn back its cost",
 	policy.VetoRoom:       "there is no room for it, or none for what would have to leave",
 	policy.VetoCooldown:   "moved a short while ago",
@@ -223,6 +224,7 @@ func SayAccount(name string, a *status.Account) string {
 	if a.UpBytes+a.DownBytes > 0 {
 		fmt.Fprintf(&b, " %s go up and %s down in the present plan.", size(a.UpBytes), size(a.DownBytes))
 	}
+	b.WriteString(saySweep(a))
 	for i := range a.Tiers {
 		if t := &a.Tiers[i]; t.StaticSubset {
 			in, out := float64(t.Inside.Bytes)*t.Inside.AccessesPerSecond, float64(t.Outside.Bytes)*t.Outside.AccessesPerSecond
@@ -233,6 +235,19 @@ func SayAccount(name string, a *status.Account) string {
 		}
 	}
 	return b.String()
+}
+
+// saySweep says what each training step uses once, and what comes of that.
+func saySweep(a *status.Account) string {
+	w := a.Sweep
+	if w == nil || len(a.Tiers) == 0 {
+		return ""
+	}
+	s := fmt.Sprintf(" Each of its training steps, of %.3g s, uses %s once", w.PeriodSeconds, size(w.Bytes))
+	if w.Bytes <= w.FastBytes {
+		return s + fmt.Sprintf("; that has room in %s, beside what is used all the time.", a.Tiers[0].Tier)
+	}
+	return s + fmt.Sprintf(", more than the %s that %s has for it: whichever part is there, as many accesses are served, so what is there stays.", size(w.FastBytes), a.Tiers[0].Tier)
 }
 
 func mostly(part, all uint64) string {

@@ -197,6 +197,9 @@ func Definitions() []Definition {
 		{"tierd_workload_pages_total", Counter, []string{"workload", "outcome"}, "Pages of 4 KiB that moves asked for, by what became of each.", func(v *view, emit emitter) {
 			v.closed(emit, outcomes(), func(g *group) map[string]uint64 { return g.outcomes })
 		}},
+		{"tierd_workload_period_seconds", Gauge, []string{"workload"}, "Length of the workload's training steps; 0 if there are none, or they are not known. The workload's period says whether it is looked for.", func(v *view, emit emitter) {
+			v.each(emit, func(g *group) float64 { return g.period })
+		}},
 		{"tierd_workload_planned_demoted_bytes_total", Counter, []string{"workload"}, "Bytes that would have moved to a slower tier, had the workload been enforced.", func(v *view, emit emitter) {
 			v.each(emit, func(g *group) float64 { return float64(g.plannedDemoted) })
 		}},
@@ -211,6 +214,9 @@ func Definitions() []Definition {
 		}},
 		{"tierd_workload_resident_bytes", Gauge, []string{"workload", "tier"}, "Resident memory of the workload's processes.", func(v *view, emit emitter) {
 			v.byTier(emit, func(g *group, tier string) float64 { return float64(g.resident[tier]) })
+		}},
+		{"tierd_workload_swept_bytes", Gauge, []string{"workload"}, "Memory that each training step uses once.", func(v *view, emit emitter) {
+			v.each(emit, func(g *group) float64 { return float64(g.swept) })
 		}},
 		{"tierd_workload_unmovable_bytes", Gauge, []string{"workload", "reason"}, "Resident memory that stays: the kernel refuses to move it, its owner has bound it, or several processes map it.", func(v *view, emit emitter) {
 			for i := range v.groups {

@@ -32,6 +32,8 @@ type group struct {
 	trips                               uint64
 	undone                              float64
 	pressure                            *float64
+	period                              float64
+	swept                               uint64
 }
 
 func newView(s *status.Status) *view {
@@ -73,6 +75,8 @@ func (g *group) add(w *status.Workload) {
 	g.demoted += w.DemotedBytesTotal
 	g.plannedPromoted += w.PlannedPromotedBytesTotal
 	g.plannedDemoted += w.PlannedDemotedBytesTotal
+	g.period = max(g.period, w.PeriodSeconds)
+	g.swept += w.SweepBytes
 	addAll(g.outcomes, w.OutcomesTotal)
 	addAll(g.vetoes, w.Vetoes)
 	g.addBreaker(&w.Breaker)

@@ -292,8 +292,11 @@ func (d *Decoder) processes(tick int64) error {
 			q.workload = string(misc.text(maxText))
 		}
 		q.pressure = misc.near(q.pressure)
+		if flags&4 != 0 {
+			q.period = misc.near(q.period)
+		}
 		p := &s.Processes[i]
-		p.ID, p.Workload, p.Enforce, p.Pressure = q.id, q.workload, q.enforce, q.pressure
+		p.ID, p.Workload, p.Enforce, p.Pressure, p.Period = q.id, q.workload, q.enforce, q.pressure, q.period
 		if err := d.regionsOf(q, misc.u(), tick); err != nil {
 			return err
 		}

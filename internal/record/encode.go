@@ -314,12 +314,18 @@ func (e *Encoder) processes(list []policy.Process, tick int64) {
 		if p.Workload != q.workload {
 			flags |= 2
 		}
+		if p.Period != q.period {
+			flags |= 4
+		}
 		e.byte(streamMisc, flags)
 		if p.Workload != q.workload {
 			e.text(p.Workload)
 		}
 		e.near(p.Pressure, q.pressure)
-		q.workload, q.enforce, q.pressure = p.Workload, p.Enforce, p.Pressure
+		if p.Period != q.period {
+			e.near(p.Period, q.period)
+		}
+		q.workload, q.enforce, q.pressure, q.period = p.Workload, p.Enforce, p.Pressure, p.Period
 		e.regions(q, p.Regions, tick)
 		e.details(q, p.Details)
 	}

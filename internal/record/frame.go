@@ -182,6 +182,7 @@ type process struct {
 	workload string
 	enforce  bool
 	pressure float64
+	period   float64
 	regions  []memory
 	spare    []memory
 	details  []policy.Detail

@@ -138,6 +138,37 @@ func sweep(name string, period float64) Workload {
 	return w
 }
 
+// steps is a training step of 15 s: what is used all the time, and optimizer states
+// as large as the fast tier, all of them used in the last tenth of each step.
+func steps() Workload {
+	const period = 15.0
+	w := base("steps", "weights used all the time, and optimizer states that are used in the last tenth of each step of 15 s", nil)
+	w.Period = period
+	w.Begin = func(procs []*Memory, rng *rand.Rand) Changes {
+		const hot, states = fastShare / 2, fastShare
+		m := procs[0]
+		cold := 0.05 * load / (footprint - hot) / policy.PagesPerRegion
+		for i := range footprint {
+			m.SetRate(i, cold)
+		}
+		spread(m, rng.Perm(footprint - states)[:hot], 0.6*load)
+		active := cold + 10*0.35*load/states/policy.PagesPerRegion
+		return func(t float64) float64 {
+			step := math.Floor(t/period + 1e-6)
+			begin := (step + 0.9) * period
+			rate, next := cold, begin
+			if t >= begin-1e-6 {
+				rate, next = active, (step+1)*period
+			}
+			for i := footprint - states; i < footprint; i++ {
+				m.SetRate(i, rate)
+			}
+			return next
+		}
+	}
+	return w
+}
+
 // Workloads are those that are built in.
 func Workloads() []Workload {
 	ws := []Workload{
@@ -151,6 +182,7 @@ func Workloads() []Workload {
 		base("window", "a window of 80 % of the fast tier that advances by 120 MiB/s, as a KV cache does", window),
 		sweep("sweep10", 10),
 		sweep("sweep60", 60),
+		steps(),
 		hotOf("hot1.25", "a hot set of 1.25 times the fast tier", 1.25),
 		hotOf("hot1.5", "a hot set of 1.5 times the fast tier", 1.5),
 		hotOf("hot2", "a hot set of twice the fast tier", 2),

@@ -14,6 +14,8 @@ type Account struct {
 	// UpBytes and DownBytes move in the plan that this is about.
 	UpBytes   uint64 `json:"up_bytes"`
 	DownBytes uint64 `json:"down_bytes"`
+	// Sweep is what each of its training steps uses once; null if there is nothing like that.
+	Sweep *Sweep `json:"sweep"`
 	// HeldBytes are wanted in a faster tier and stay, by the rule (of policy.Vetoes) that
 	// keeps them from the tier in which they belong. CountedBytes are those by the rule that keeps them
 	// from the last tier that they were tried for, as the metrics count them.
@@ -22,6 +24,14 @@ type Account struct {
 	// Parts are those of the one region, or some that are held back, those that would gain
 	// most first.
 	Parts []Part `json:"parts"`
+}
+
+// Sweep is memory that each training step of a process uses once.
+type Sweep struct {
+	Bytes         uint64  `json:"bytes"`
+	PeriodSeconds float64 `json:"period_seconds"` // of a step
+	// FastBytes is what the fastest tier has for it beside what is used all the time.
+	FastBytes uint64 `json:"fast_bytes"`
 }
 
 // TierAccount is what some memory has of a tier.

@@ -140,6 +140,11 @@ type Workload struct {
 	Vetoes map[string]uint64 `json:"vetoes"`
 	// Breaker stops the workload's moves while most of them are undone.
 	Breaker Breaker `json:"breaker"`
+	// PeriodSeconds is how long the training steps take, the longest of its processes' if
+	// they differ; 0 if there are none or they are not known. SweepBytes is what each
+	// step uses once.
+	PeriodSeconds float64 `json:"period_seconds"`
+	SweepBytes    uint64  `json:"sweep_bytes"`
 	// ProcessDetails are at most [MaxProcesses] of the processes.
 	ProcessDetails []Process `json:"process_details"`
 	LastError      string    `json:"last_error,omitempty"`
