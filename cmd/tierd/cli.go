@@ -107,7 +107,7 @@ func (a *app) root() *cobra.Command {
 	root.SetHelpCommand(a.help())
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { fmt.Fprint(a.stdout, cmd.Long) })
-	for _, cmd := range []*cobra.Command{a.runCommand(), a.topo(), a.doctor(), a.status(), a.explain(), a.record(), a.replay(), a.check(), a.simulate(), a.version(), a.completion()} {
+	for _, cmd := range []*cobra.Command{a.runCommand(), a.topo(), a.doctor(), a.status(), a.explain(), a.record(), a.replay(), a.check(), a.simulate(), a.tune(), a.version(), a.completion()} {
 		do := cmd.RunE
 		cmd.RunE = func(cmd *cobra.Command, args []string) error {
 			a.started = true

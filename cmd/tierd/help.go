@@ -13,6 +13,7 @@ usage: tierd COMMAND [flags]
   doctor      find out what works on this machine, and what to do about the rest
   check       find all problems of a configuration file
   simulate    try policies on a model of memory
+  tune        propose values for [thrash] and [migrate]
   version     print the version
   completion  make completions for bash, zsh, fish or powershell
 
@@ -146,6 +147,34 @@ was made on; where it breaks off, what comes before is.
 
 example: is more certainty worth what it delays?
   tierd simulate --workload shift --policy /etc/tierd/tierd.toml --policy careful.toml
+`
+
+const helpTune = `Propose values for [thrash] and [migrate] rate, each with its effect and the evidence.
+
+usage: tierd tune FILE|DIR|--workload NAME [--config FILE] [--samples N] [--refine N]
+                  [--seeds N] [--seconds S] [-o text|json]
+       tierd tune --from URL [--since DURATION] [--workload-name NAME] [--config FILE]
+                  [-o text|json]
+
+  FILE, DIR           a recording: values are tried on a model of what it has
+      --workload NAME the same with a built-in workload (tierd simulate --workload help)
+      --from URL      a Prometheus server that has tierd's metrics: rules say what to turn
+
+      --config FILE   what to change (default /etc/tierd/tierd.toml, else the defaults)
+      --samples N     how many sets of values are tried all over (default 60)
+      --refine N      how many more near the best of them (default 24)
+      --seeds N       how many runs each number is the mean of (default 4)
+      --seconds S     length of a run (default: the recording's, or the workload's own)
+      --since DURATION how far to look back, such as 12h or 7d (default 7d)
+      --workload-name NAME  look at one workload (default: all)
+  -o, --output FORMAT text or json
+
+The answer ends with a difference that patch takes; nothing is written. A value is proposed only
+if its gain is larger than what varies from run to run.
+
+example: try it, then check it
+  tierd tune --config /etc/tierd/tierd.toml incident.rec > tune.diff
+  cp /etc/tierd/tierd.toml new.toml && patch new.toml tune.diff && tierd check new.toml
 `
 
 const helpVersion = `Print the version.

@@ -83,8 +83,7 @@ func (a *app) simulate() *cobra.Command {
 			return err
 		}
 		if seconds > 0 {
-			w.Seconds = seconds
-			w.Events = slices.DeleteFunc(slices.Clone(w.Events), func(at float64) bool { return at >= seconds })
+			w = w.Lasting(seconds)
 		}
 		list := make([]uint64, seeds)
 		for i := range list {

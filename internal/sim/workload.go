@@ -3,6 +3,7 @@ package sim
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/tierd/tierd/policy"
 )
@@ -35,6 +36,13 @@ type Workload struct {
 	// each is one of its own.
 	Names  []string
 	Shares []policy.Workload
+}
+
+// Lasting is the workload in runs of so many seconds.
+func (w Workload) Lasting(seconds float64) Workload {
+	w.Seconds = seconds
+	w.Events = slices.DeleteFunc(slices.Clone(w.Events), func(at float64) bool { return at >= seconds })
+	return w
 }
 
 // Changes changes the rates at a time, in seconds from the start, and returns

@@ -33,6 +33,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	only := flags.String("only", "", "workloads to run, with commas between; all without it")
 	seeds := flags.Int("seeds", 5, "how many runs each number is the mean of")
 	seconds := flags.Float64("seconds", 0, "length of the runs; the workload's own without it")
+	tune := flags.Bool("tune", false, "hold the defaults against 200 sampled sets of parameters instead, in shorter runs")
 	update := flags.Bool("update", false, "rewrite the table of "+document)
 	if err := flags.Parse(args); err != nil {
 		return 2
@@ -46,13 +47,36 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "sim: %v\n", err)
 		return 2
 	}
+	write := func(begin, end, text string) int {
+		if !*update {
+			return 0
+		}
+		command := strings.Join(append([]string{"go run ./test/sim"}, args...), " ")
+		if err := rewrite(document, begin, end, command, text); err != nil {
+			fmt.Fprintf(stderr, "sim: %v\n", err)
+			return 1
+		}
+		return 0
+	}
+	for i := range chosen {
+		switch {
+		case *seconds > 0:
+			chosen[i] = chosen[i].Lasting(*seconds)
+		case *tune:
+			chosen[i] = chosen[i].Lasting(briefly(chosen[i]))
+		}
+	}
+	if *tune {
+		text, err := tuned(ctx, chosen, *seeds, stdout, stderr)
+		if err != nil {
+			fmt.Fprintf(stderr, "sim: %v\n", err)
+			return 1
+		}
+		return write(tuneBegin, tuneEnd, text)
+	}
 	var numbers []number
 	var all []measured
 	for _, w := range chosen {
-		if *seconds > 0 {
-			w.Seconds = *seconds
-			w.Events = slices.DeleteFunc(slices.Clone(w.Events), func(at float64) bool { return at >= *seconds })
-		}
 		fmt.Fprintf(stderr, "sim: %s\n", w.Name)
 		m, err := measure(ctx, w, *seeds)
 		if err != nil {
@@ -64,14 +88,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	text := numbersTable(numbers) + "\n" + contendersTable(all)
 	fmt.Fprint(stdout, text)
-	if *update {
-		command := strings.Join(append([]string{"go run ./test/sim"}, args...), " ")
-		if err := rewrite(document, command, text); err != nil {
-			fmt.Fprintf(stderr, "sim: %v\n", err)
-			return 1
-		}
-	}
-	return 0
+	return write(begin, end, text)
 }
 
 func choose(only string) ([]sim.Workload, error) {

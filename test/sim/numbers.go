@@ -113,7 +113,7 @@ const begin, end = "<!-- sim: begin -->\n", "<!-- sim: end -->"
 
 // rewrite puts the tables and the command that made them between the marks of a
 // document.
-func rewrite(path, command, text string) error {
+func rewrite(path, begin, end, command, text string) error {
 	old, err := os.ReadFile(path)
 	if err != nil {
 		return err
