@@ -30,7 +30,7 @@ const (
 	alikeZ, alikePages = 4, 3
 	// settledSamples is after how many samples a region is looked at in slices of
 	// detailPieces.
-	settledSamples, detailPieces = 3, 8
+	settledSamples, detailPieces = 4, 8
 	// oddSamples is after how many samples it shows whether the strata differ, and
 	// alikeLog the difference of ln(rate) below which they do not.
 	oddSamples, alikeLog = 8, 0.5

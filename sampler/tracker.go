@@ -1138,8 +1138,7 @@ func (t *Tracker) take(p *process, r *region, b *pagetable.Block, s sample, now 
 		return
 	}
 	t.recent++
-	first := r.flags&policy.Unseen != 0 && s.pieces == r.movable
-	searched := (first || r.searched()) && t.searches(r)
+	searched := r.searched() && t.searches(r)
 	seen, young := counts(b, s.pieces)
 	if !s.chosen && p.steps.searches() {
 		if x := r.surprise(b, s); x != 0 {
@@ -1396,9 +1395,6 @@ func (t *Tracker) restless(now float64) bool {
 
 // share is the mask of the pieces of a region that the next sample looks at.
 func (t *Tracker) share(p *process, r *region, now float64) uint32 {
-	if r.flags&policy.Unseen != 0 && t.searches(r) {
-		return r.movable // as long as strata are common, they are looked for at once
-	}
 	if d := p.detail(r); d != nil && d.settled() && !t.restless(now) && r.movable == policy.AllPieces {
 		return slice(r.turn)
 	}
