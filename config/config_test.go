@@ -169,7 +169,7 @@ size = "20MiB"
 		},
 		Sampler: Sampler{
 			Sources:   []Source{SourcePageTable, SourceDAMON},
-			CPUBudget: 25 * OnePercent, BurstBudget: 25 * OnePercent, // follows
+			CPUBudget: 25 * OnePercent, BurstBudget: 250 * OnePercent / 3, // follows
 			DetailMemory: 1e9,
 		},
 		Migrate: Migrate{Rate: 100e6, BatchLatency: Duration(time.Second)},

@@ -414,10 +414,13 @@ func (d *decoder) checkBudgets() {
 	s := &d.cfg.Sampler
 	cpu, burst := d.src.root.find("sampler", "cpu_budget"), d.src.root.find("sampler", "burst_budget")
 	switch {
-	case s.BurstBudget >= s.CPUBudget || cpu != nil && cpu.bad || burst != nil && burst.bad:
+	case cpu != nil && cpu.bad || burst != nil && burst.bad:
 	case burst == nil:
-		s.BurstBudget = s.CPUBudget // the default follows
-	default:
+		// Who allows more than the default does so because a page costs more to look at,
+		// and after a start it does, too.
+		d := Default().Sampler
+		s.BurstBudget = max(d.BurstBudget, s.CPUBudget, min(s.CPUBudget*d.BurstBudget/d.CPUBudget, whole))
+	case s.BurstBudget < s.CPUBudget:
 		d.report(burst, burst.val, fmt.Sprintf("%v is below the cpu_budget of %v", s.BurstBudget, s.CPUBudget),
 			"a burst may take at least as much as the rest of the time")
 	}
