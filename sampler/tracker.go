@@ -108,6 +108,9 @@ const (
 	soonSeconds = 2e-6
 	// restSeconds is how much of the budget is saved up before work goes on.
 	restSeconds = 0.100
+	// aimed is the part of the budget that is aimed at: it is a bound, and work comes in
+	// pieces.
+	aimed = 0.97
 	// One part in owedShare of the budget is what sampling leaves to moving, for
 	// moves that take no more than owedSeconds of the budget.
 	owedShare, owedSeconds = 3, 30
@@ -465,7 +468,7 @@ func (t *Tracker) budget(now float64) float64 {
 func (t *Tracker) earn(now float64) {
 	b := t.budget(now)
 	cpu := t.o.Clock.CPU()
-	t.tokens += b*(now-t.lastNow) - (cpu - t.lastCPU)
+	t.tokens += aimed*b*(now-t.lastNow) - (cpu - t.lastCPU)
 	moving := t.o.Clock.Moving()
 	t.owed = min(t.owed+moving-t.lastMoving, b*owedSeconds)
 	// What a start costs is not owed. A phase change is, but paid when it is over.
