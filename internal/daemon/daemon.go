@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"runtime/debug"
 	"time"
 
 	"github.com/tierd/tierd/config"
@@ -178,6 +179,8 @@ func (d *Daemon) open() {
 			d.unavailable(err)
 		} else {
 			d.source = pageTables{s}
+			// The kernel's types, which opening has read, are not needed any more.
+			debug.FreeOSMemory()
 		}
 	}
 	if d.source != nil {
