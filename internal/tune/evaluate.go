@@ -86,10 +86,8 @@ func (w *watched) end() Bound {
 		if n := t.Paid + t.Wasted; n > 0 {
 			b.Wasted = float64(t.Wasted) / float64(n)
 		}
-		for _, br := range w.last.Thrash.Breakers {
-			b.Trips += br.Trips
-		}
 	}
+	b.Trips = w.Trips()
 	return b
 }
 
