@@ -52,7 +52,8 @@ type Options struct {
 	Clock       Clock
 }
 
-// BurstSeconds is for how long the burst budget holds.
+// BurstSeconds is for how long the burst budget holds at most. It ends when there is
+// little left to learn.
 const BurstSeconds = 20
 
 const (
@@ -81,6 +82,9 @@ const (
 	// phaseShare is how many of the regions sampled lately must have changed for
 	// a phase change, and phaseSeconds the least time between two.
 	phaseShare, phaseSeconds = 0.05, 2.0
+	// A burst ends where fewer than learntShare of the last learntSamples or so have
+	// taught anything, but not before leastBurst seconds.
+	learntShare, learntSamples, leastBurst = 0.05, 1024, 2.0
 	// probable is by how many standard deviations something must be hot to be worth
 	// samples of its own, and maxGroups how many groups of neighbours may be
 	// cleared one by one: each costs a flush of the TLBs.
@@ -245,6 +249,8 @@ type Tracker struct {
 	lastMoving, owed         float64 // owed to moving, in CPU seconds
 	restUntil                float64
 	burstUntil, startUntil   float64
+	burstAt                  float64 // when the burst began
+	taught                   float64 // share of the last samples that taught something
 	phaseAt                  float64 // last phase change; 0: none
 	recent, recentChanged    float64 // samples lately, and those that changed
 	yield                    float64 // share of regions with strata, of those looked at lately
@@ -456,6 +462,9 @@ func (t *Tracker) due(now float64) float64 {
 func (t *Tracker) Budget() float64 { return t.budget(t.o.Clock.Now()) }
 
 func (t *Tracker) budget(now float64) float64 {
+	if t.taught < learntShare && now > t.burstAt+leastBurst {
+		t.burstUntil = min(t.burstUntil, now)
+	}
 	t.stats.Bursting = now < t.burstUntil
 	if t.stats.Bursting {
 		return max(t.o.Budget, t.o.Burst, 1e-4)
@@ -1142,6 +1151,7 @@ func (t *Tracker) take(p *process, r *region, b *pagetable.Block, s sample, now 
 	}
 	t.recent++
 	searched := r.searched() && t.searches(r)
+	last, first := r.seen, r.flags&policy.Unseen != 0 || searched
 	seen, young := counts(b, s.pieces)
 	if !s.chosen && p.steps.searches() {
 		if x := r.surprise(b, s); x != 0 {
@@ -1149,6 +1159,7 @@ func (t *Tracker) take(p *process, r *region, b *pagetable.Block, s sample, now 
 		}
 	}
 	v := r.update(b, s)
+	t.learn(last, first || v != same || r.detail != noDetail || seen > 0 && r.probable(s.boundary))
 	p.gaps = p.gaps || r.Pages() == 0
 	if v == changed {
 		t.recentChanged++
@@ -1225,6 +1236,7 @@ func (t *Tracker) refine(p *process, r *region, b *pagetable.Block, s sample, dt
 		d.stale = true
 	}
 	d.portions(&p.details[r.detail])
+	t.learn(r.seen, anew || others || d.doubtful(s.boundary) || d.samples <= settledSamples)
 	if anew || d.doubtful(s.boundary) {
 		t.doubt(p, r, now+evidenceSeconds)
 	}
@@ -1300,7 +1312,7 @@ func (t *Tracker) phase(now float64) {
 	if t.recent < 64 || t.recentChanged < t.recent*phaseShare {
 		return
 	}
-	if now > t.burstUntil-BurstSeconds+phaseSeconds {
+	if now > t.burstAt+phaseSeconds {
 		for _, p := range t.procs {
 			for i := range p.regions {
 				r := &p.regions[i]
@@ -1324,8 +1336,18 @@ func (t *Tracker) SincePhase() float64 {
 }
 
 func (t *Tracker) startBurst(now float64) {
-	t.burstUntil = max(t.burstUntil, now+BurstSeconds)
-	t.restUntil = 0
+	t.burstAt, t.burstUntil = now, now+BurstSeconds
+	t.taught, t.restUntil = 1, 0
+}
+
+// learn notes a sample of a region that was last looked at at a time, and whether it
+// said more than that had.
+func (t *Tracker) learn(last tick, news bool) {
+	x := 0.0
+	if news || last < ticks(t.burstAt) {
+		x = 1
+	}
+	t.taught += (x - t.taught) / learntSamples
 }
 
 // giveDetail begins to look at the pages of a region, if there is memory for it.
