@@ -173,9 +173,14 @@ func (x *explainer) findChanges(p *Part) {
 			need := x.c.engine.p.Payback * test.Cost / test.Gain
 			cost := x.c.engine.moveCost()
 			x.tryValues(p, &u, from(LeverMoveCost, cost), cost/need*0.999, cost/need/1.5, cost/need/4)
-			if stable := test.Horizon * need; stable <= x.c.engine.p.HorizonMax {
-				x.tryValues(p, &u, from(LeverStable, float64(p.Stable)), stable*1.001, x.c.engine.p.HorizonMax)
+			tries := []float64{x.c.engine.p.HorizonMax}
+			if stable := test.Horizon * need; stable < tries[0] {
+				tries = []float64{stable * 1.001, tries[0]}
 			}
+			if p.Stable < fillSeconds {
+				tries = append([]float64{fillSeconds}, tries...)
+			}
+			x.tryValues(p, &u, from(LeverStable, float64(p.Stable)), tries...)
 		}
 	case VetoSeparation:
 		x.tryRates(p, &u)

@@ -33,6 +33,10 @@
 //   - it pays: the benefit over the horizon, less what the victims lose, is a
 //     multiple of the cost of all the moves.
 //
+// The horizon is for how long memory has been as it is: for so long it probably stays.
+// What comes into free room is in nobody's way when that is over, so it is weighed by
+// what it will earn then, too: as much as its process's memory does on the whole.
+//
 // A victim goes to the next slower tier, or straight to the one that it belongs
 // in; if that is full, colder memory of it makes room, or else the victim goes
 // further down. Thanks to the headroom of the tiers in the middle, two regions

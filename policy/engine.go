@@ -9,6 +9,10 @@ const (
 	// defaultMoveCost is what moving a page is taken to cost, in seconds, as
 	// long as no move has been measured.
 	defaultMoveCost = 2e-6
+	// fillSeconds is for how long memory must have been as it is to be weighed by what
+	// comes after that, too, and fillPart how hot it must be for that, as a part of the
+	// mean.
+	fillSeconds, fillPart = 5, 0.5
 	// maxTries bounds how many candidates in a row may fail against a full
 	// tier before the tier is left: those that follow are colder.
 	maxTries = 256
@@ -57,8 +61,9 @@ type Engine struct {
 	runs    []run
 
 	boundaries []float32
-	capacity   []int64 // by tier: scratch of bound
-	reins      *reins  // nil: free
+	mean       []float64 // by process: accesses per second and page
+	capacity   []int64   // by tier: scratch of bound
+	reins      *reins    // nil: free
 	budget     uint64
 	trace      *trace                // nil: nobody watches
 	test       *Test                 // of the unit that is being tested; nil if nobody asks about it
@@ -238,6 +243,20 @@ func (e *Engine) horizon(u *unit) float64 {
 		return e.p.HorizonMin
 	}
 	return min(h, e.p.HorizonMax)
+}
+
+// fillHorizon is for how many seconds at its present rate a unit would be accessed as
+// often as it probably will be in free room, which nothing else has a use for. When
+// it is no longer what it has been it is like its process's memory on the whole, for
+// as long as the longest horizon. That does not hold for what is used less than that:
+// it would be the first to leave again. Nor does it before memory was seen for a
+// while: hotter parts that are not found yet would want the room.
+func (e *Engine) fillHorizon(u *unit) float64 {
+	h, mean := e.horizon(u), e.mean[u.proc]
+	if !(u.stable >= fillSeconds && float64(u.rate) >= fillPart*mean) {
+		return h
+	}
+	return h + (e.p.HorizonMax-min(h, e.p.HorizonMax))*min(mean/float64(u.rate), 1)
 }
 
 // worth is the least rate at which moving from one tier to another can pay,
@@ -555,13 +574,16 @@ type blocked struct {
 func (e *Engine) raise(i uint32, t int, claims bool) Rule {
 	u := &e.units[i]
 	from := e.tier(u)
-	value := float64(u.rate) * float64(u.pages) * e.gap(from, t) * e.horizon(u)
+	to, h := e.target(u, t, u.bytes(), true), e.horizon(u)
+	if to != NoSlot {
+		h = e.fillHorizon(u)
+	}
+	value := float64(u.rate) * float64(u.pages) * e.gap(from, t) * h
 	cost := float64(u.pages) * e.moveCost()
-	e.test.weighed(value, cost, e.horizon(u), 0)
+	e.test.weighed(value, cost, h, 0)
 	if !(value >= e.p.Payback*cost) || value == 0 {
 		return VetoPayback
 	}
-	to := e.target(u, t, u.bytes(), true)
 	if to == NoSlot {
 		rule := e.exchange(i, t, value, cost, claims)
 		if rule != "" && rule != VetoEvidence {
@@ -574,7 +596,7 @@ func (e *Engine) raise(i uint32, t int, claims bool) Rule {
 	}
 	mark := len(e.steps)
 	e.add(i, to, Promotion, Reason{Rule: Fill, Rate: u.rate, Payback: ratio(value / cost)})
-	e.steps[mark].weigh(e.horizon(u), value, cost, e.p.EvidenceFill)
+	e.steps[mark].weigh(h, value, cost, e.p.EvidenceFill)
 	if !e.spend(mark) {
 		e.cancel(mark)
 		return VetoBudget

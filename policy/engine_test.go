@@ -137,15 +137,34 @@ func TestDecide(t *testing.T) {
 		},
 		{
 			name: "fill: what is used too little does not pay",
-			s:    tiers(9, 9).with(1, 0.76).with(1, 0.74).with(1, 0.1),
-			want: []brief{{0, 1, 0, Fill}},
+			s:    tiers(9, 9).with(0, 9).with(1, 0.76).with(1, 0.74).with(1, 0.1),
+			want: []brief{{1, 1, 0, Fill}},
 			// 0.74 would pay over 60 s, and is a candidate; 0.1 never would.
 			vetoed: map[Rule]uint64{VetoPayback: region},
 		},
 		{
 			name:   "fill: too short a time to pay",
-			s:      tiers(9, 9).with(1, 1, stable(14)).with(1, 1, stable(0)),
+			s:      tiers(9, 9).with(0, 9).with(1, 1, stable(14)).with(1, 1, stable(0)),
 			vetoed: map[Rule]uint64{VetoPayback: 2 * region},
+		},
+		{
+			// Over 60 s a rate of 0.25 would do.
+			name:   "fill: what is used like the rest stays as hot as that",
+			s:      tiers(9, 9).with(1, 0.5, stable(5)).with(1, 0.3, stable(5)).with(1, 0.5, stable(4)).with(1, 0.3, stable(math.Float32frombits(0x7fc00000))),
+			want:   []brief{{0, 1, 0, Fill}, {1, 1, 0, Fill}},
+			vetoed: map[Rule]uint64{VetoPayback: 2 * region},
+		},
+		{
+			// 0.9 for 10 s and the mean, 0.475, for 50: it takes 15.
+			name: "fill: what is hotter than the rest will be like that",
+			s:    tiers(9, 9).with(1, 0.9, stable(5)).with(0, 0.05, stable(5)),
+			want: []brief{{0, 1, 0, Fill}},
+		},
+		{
+			// 0.8 for 10 s, and 0.11 for 50, are less.
+			name:   "fill: a mean that is far less is little help",
+			s:      tiers(9, 9).with(1, 0.8, stable(5)).with(0, 0.01).with(0, 0.01).with(0, 0.01).with(0, 0.01).with(0, 0.01).with(0, 0.01).with(0, 0.01),
+			vetoed: map[Rule]uint64{VetoPayback: region},
 		},
 		{
 			name:   "fill: two samples must have seen it hot",
@@ -544,9 +563,9 @@ func TestNonsense(t *testing.T) {
 // As long as no move has been measured, its cost is taken to be 2 µs.
 func TestMoveCostDefault(t *testing.T) {
 	for _, cost := range []float64{0, -1, math.NaN(), math.Inf(1)} {
-		s := tiers(9, 9).with(1, 0.76).with(1, 0.74)
+		s := tiers(9, 9).with(0, 9).with(1, 0.76).with(1, 0.74)
 		s.MoveCost = cost
-		want := []brief{{0, 1, 0, Fill}}
+		want := []brief{{1, 1, 0, Fill}}
 		if diff := cmp.Diff(want, briefs(new(Engine).Decide(s, params()).Moves)); diff != "" {
 			t.Errorf("cost %v: moves (-want +got):\n%s", cost, diff)
 		}

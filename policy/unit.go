@@ -92,6 +92,7 @@ func cleanVar(v float32) float32 {
 // collect makes the units of every process, and sums up where its memory is.
 func (e *Engine) collect(sums []Summary) {
 	tiers := len(e.order)
+	e.mean = resize(e.mean, len(sums))
 	allBytes := make([]uint64, tiers*len(sums))
 	allHeat := make([]float64, tiers*len(sums))
 	for i := range sums {
@@ -105,9 +106,12 @@ func (e *Engine) collect(sums []Summary) {
 		for j := range proc.Regions {
 			e.region(sum, proc, int32(i), int32(j))
 		}
+		heat, bytes := 0.0, uint64(0)
 		for t, b := range sum.Bytes {
+			heat, bytes = heat+sum.Heat[t], bytes+b
 			e.total[e.at(t, int(e.of[i]))] += int64(min(b, math.MaxInt64/1024))
 		}
+		e.mean[i] = heat / float64(max(bytes/PageSize, 1))
 	}
 }
 
