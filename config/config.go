@@ -27,6 +27,7 @@ type Config struct {
 	Workloads []Workload `json:"workload"` // the first that matches a process wins
 	Sampler   Sampler    `json:"sampler"`
 	Migrate   Migrate    `json:"migrate"`
+	Policy    Policy     `json:"policy"`
 	Thrash    Thrash     `json:"thrash"`
 	Metrics   Metrics    `json:"metrics"`
 	Control   Control    `json:"control"`
@@ -96,6 +97,13 @@ type Sampler struct {
 type Migrate struct {
 	Rate         Rate     `json:"rate"`          // of all moves together
 	BatchLatency Duration `json:"batch_latency"` // a longer move_pages call makes the next one smaller
+}
+
+// Policy is [policy].
+type Policy struct {
+	// Split lets huge pages be split where their parts are worth more to a faster tier
+	// than the whole.
+	Split bool `json:"split"`
 }
 
 // Thrash is [thrash].

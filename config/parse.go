@@ -175,6 +175,9 @@ func (d *decoder) rules() []rule {
 				return bound(m.BatchLatency, Duration(time.Millisecond), Duration(time.Second))
 			})},
 		}},
+		{name: "policy", table: []rule{
+			{name: "split", value: d.boolean(&c.Policy.Split)},
+		}},
 		{name: "thrash", table: []rule{
 			{name: "separation", value: d.number(&t.Separation, 2, 6)},
 			{name: "payback", value: d.number(&t.Payback, 1, 100)},

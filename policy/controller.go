@@ -63,6 +63,8 @@ type Controller struct {
 	workloadOf []int32             // by process
 	planned    map[plannedMove]plannedReason
 	verdicts   []Settled // that nobody has asked for yet
+	splitters  []splitter
+	tried      map[spot]float64 // huge pages that were to be split: until when it is remembered
 }
 
 // plannedMove is what tells the moves of a plan apart when they are done.
@@ -143,6 +145,7 @@ func (c *Controller) Decide(s *Snapshot, p Params) *Plan {
 	c.engine.reins = &c.reins
 	plan := c.engine.Decide(s, p)
 	c.remember(s, plan)
+	c.splits(s, plan)
 	plan.Thrash = c.report(s)
 	return plan
 }

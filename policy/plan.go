@@ -98,6 +98,8 @@ type Plan struct {
 	Moves []Move
 	// Terms has one entry for each move.
 	Terms []Terms
+	// Splits are huge pages to split in place, only ever of processes that are enforced.
+	Splits []Split
 	// Boundaries has, for each tier but the slowest, the rate (accesses per
 	// second and page) that separates what should be in it or above from what
 	// should be below. Zero when everything fits. They hold for all memory as if
@@ -111,6 +113,9 @@ type Plan struct {
 	Processes []Summary
 	// Thrash tells how the Controller steered this plan; an Engine leaves it empty.
 	Thrash Thrash
+	// Splitting has one entry for each workload that the snapshot has processes of, if
+	// Params.Split.
+	Splitting []Splitting
 }
 
 // Summary is where one process's memory and its accesses are.
@@ -178,6 +183,9 @@ type Params struct {
 	// MaxPressure is the memory pressure, as a share of time, above which nothing
 	// moves but relief.
 	MaxPressure float64
+	// Split lets huge pages be split where their parts are worth more to a faster tier
+	// than the whole.
+	Split bool
 }
 
 // DefaultParams are the engine's defaults; Budget is the caller's to set.

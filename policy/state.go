@@ -7,7 +7,7 @@ import (
 )
 
 // stateVersion is raised when what a saved state holds changes.
-const stateVersion = 1
+const stateVersion = 2
 
 // StateError says why a saved state cannot be restored.
 type StateError string
@@ -65,6 +65,7 @@ func (c *Controller) MarshalBinary() ([]byte, error) {
 		w.u32(uint32(why.workload))
 		w.flag(why.back)
 	}
+	w.splits(c)
 	return w.b, nil
 }
 
@@ -118,6 +119,10 @@ func (c *Controller) UnmarshalBinary(data []byte) error {
 			return StateError("a planned move of no workload")
 		}
 		n.planned[m] = why
+	}
+	r.splits(n)
+	if len(n.splitters) > len(n.workloads) {
+		return StateError("splits of no workload")
 	}
 	if r.bad || len(r.b) > 0 {
 		return StateError("of the wrong length")
@@ -219,6 +224,46 @@ func (w *stateWriter) ledger(l *ledger) {
 	}
 }
 
+func (w *stateWriter) splits(c *Controller) {
+	w.flag(c.p.Split)
+	w.u32(uint32(len(c.splitters)))
+	for i := range c.splitters {
+		x := &c.splitters[i]
+		for _, v := range x.numbers() {
+			w.f64(*v)
+		}
+		for _, v := range x.counts() {
+			w.u64(uint64(*v))
+		}
+		w.u32(uint32(len(x.trials)))
+		for _, t := range x.trials {
+			w.spot(t.at)
+			w.u8(uint8(t.from))
+			w.f64(t.asked)
+			w.f64(t.split)
+		}
+	}
+	spots := make([]spot, 0, len(c.tried))
+	for at := range c.tried {
+		spots = append(spots, at)
+	}
+	slices.SortFunc(spots, bySpot)
+	w.u32(uint32(len(spots)))
+	for _, at := range spots {
+		w.spot(at)
+		w.f64(c.tried[at])
+	}
+}
+
+// numbers and counts are those of the state, in the order in which they are saved.
+func (x *splitter) numbers() []*float64 {
+	return []*float64{&x.sum, &x.last, &x.rest, &x.restUntil}
+}
+
+func (x *splitter) counts() []*int {
+	return []*int{&x.allowed, &x.judged, &x.lastCount, &x.splits, &x.refused}
+}
+
 // stateReader reads zeros beyond the end, and remembers that it did.
 type stateReader struct {
 	b   []byte
@@ -295,5 +340,29 @@ func (r *stateReader) ledger(l *ledger) {
 		e.probe, e.late, e.excused = r.flag(), r.flag(), r.flag()
 		l.index[e.at] = int32(len(l.entries))
 		l.entries = append(l.entries, e)
+	}
+}
+
+func (r *stateReader) splits(c *Controller) {
+	c.p.Split = r.flag()
+	for range r.count(1) {
+		var x splitter
+		for _, v := range x.numbers() {
+			*v = r.f64()
+		}
+		for _, v := range x.counts() {
+			*v = int(int64(r.u64()))
+		}
+		x.allowed, x.judged = min(max(x.allowed, firstSplits), mostSplits), max(x.judged, 0)
+		for range r.count(49) {
+			x.trials = append(x.trials, trial{at: r.spot(), from: Slot(r.u8()), asked: r.f64(), split: r.f64()})
+		}
+		c.splitters = append(c.splitters, x)
+	}
+	for range r.count(40) {
+		if c.tried == nil {
+			c.tried = map[spot]float64{}
+		}
+		c.tried[r.spot()] = r.f64()
 	}
 }

@@ -69,6 +69,8 @@ func lived() *Controller {
 	at := func(i uint64) spot { return spot{s.Processes[0].ID, i * RegionSize} }
 	c.ledger.open(entry{at: at(1), victim: at(2), strata: 3, pages: 32, cost: 1, earned: math.NaN(), probe: true})
 	c.cool.double(at(3), 1, 10, 60)
+	c.splitters = []splitter{{trials: []trial{{at(5), 1, 2, 3}}, allowed: firstSplits}}
+	c.tried = map[spot]float64{at(5): 4}
 	c.planned[plannedMove{at(4), 0, 1}] = plannedReason{rule: Victim, rate: 10, back: true}
 	return &c
 }

@@ -1470,6 +1470,32 @@ func (t *Tracker) Moved(m *policy.Move, there policy.PageSet) {
 	}
 }
 
+// Split asks the kernel to split a huge page in place, so that its parts can be told
+// apart, and tells whether it was asked: not if the region is no huge page, or tierd may
+// not move all of it. MADV_COLD splits what it covers a part of
+// (madvise_cold_or_pageout_pte_range in mm/madvise.c), unless it is mapped twice. The
+// next samples show whether it did.
+func (t *Tracker) Split(s *policy.Split) bool {
+	p := t.find(s.ID)
+	if p == nil || p.err != nil {
+		return false
+	}
+	i, found := slices.BinarySearchFunc(p.regions, uint32(s.Addr/policy.RegionSize), byBlock)
+	if !found {
+		return false
+	}
+	r := &p.regions[i]
+	if r.flags&(policy.Huge|policy.Shared|policy.Bound|policy.Immovable) != policy.Huge || r.movable != policy.AllPieces {
+		return false
+	}
+	if _, err := p.space.Clear([]pagetable.Range{{Start: s.Addr, End: s.Addr + policy.PageSize}}); err != nil {
+		p.err = err
+		return false
+	}
+	t.doubt(p, r, t.o.Clock.Now())
+	return true
+}
+
 // Movable returns the pages that a move asks for, as they are known now, and that
 // tierd may move; none if it is out of date.
 func (t *Tracker) Movable(m *policy.Move) (set policy.PageSet) {

@@ -240,6 +240,42 @@ func TestHugePages(t *testing.T) {
 	}
 }
 
+// A page that the policy wants to be split is, and its hot part is found; nothing else
+// is touched.
+func TestHugePageIsSplitIfAsked(t *testing.T) {
+	tr, m, c := tracked(8, 0.1)
+	for i := range m.Regions {
+		m.Regions[i].Huge = true
+		m.SetRate(i, 0.5)
+		for p := range 32 {
+			m.Regions[i].Rate[p] = 200
+		}
+	}
+	tr.SetBoundaries([]float32{20})
+	run(tr, c, 2)
+	at := tr.Snapshot()[0].Regions[3].Addr
+	for _, bad := range []policy.Split{{ID: job, Addr: 1 << 40}, {ID: policy.ProcessID{PID: 43}, Addr: at}} {
+		if tr.Split(&bad) {
+			t.Errorf("%+v was split", bad)
+		}
+	}
+	if !tr.Split(&policy.Split{ID: job, Addr: at}) {
+		t.Fatal("it is not split")
+	}
+	run(tr, c, 10)
+	for i, r := range tr.Snapshot()[0].Regions {
+		if huge := r.Flags&policy.Huge != 0; huge != (i != 3) {
+			t.Errorf("region %d: huge %v", i, huge)
+		}
+		if i == 3 && r.Detail < 0 {
+			t.Error("its parts are not told apart")
+		}
+	}
+	if tr.Split(&policy.Split{ID: job, Addr: at}) {
+		t.Error("it was split twice")
+	}
+}
+
 // The kernel may make huge pages of a region between two samples of slices.
 func TestHugePagesAreNotSplit(t *testing.T) {
 	tr, m, c := tracked(32, 0.05)

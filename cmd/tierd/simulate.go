@@ -12,9 +12,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tierd/tierd/config"
-	"github.com/tierd/tierd/internal/daemon"
 	"github.com/tierd/tierd/internal/record"
 	"github.com/tierd/tierd/internal/sim"
+	"github.com/tierd/tierd/internal/tune"
 )
 
 // simulated is the JSON form of a comparison.
@@ -190,10 +190,8 @@ func contenders(files []string, baselines bool) ([]sim.Contender, error) {
 
 func policyContender(name string, cfg *config.Config) sim.Contender {
 	return sim.Contender{Name: name, Rate: cfg.Migrate.Rate.BytesPerSecond(), New: func(sim.Future) sim.Placer {
-		return &sim.Tierd{
-			Params: daemon.ThrashParams(&cfg.Thrash),
-			Budget: cfg.Sampler.CPUBudget.Fraction(), Burst: cfg.Sampler.BurstBudget.Fraction(),
-		}
+		t := tune.Simulated(cfg)
+		return &t
 	}}
 }
 

@@ -143,6 +143,18 @@ func (d *Daemon) reportWorkloads(s *status.Status) {
 	if d.plan == nil {
 		return
 	}
+	for i := range d.plan.Splitting {
+		x := &d.plan.Splitting[i]
+		wi, ok := index[x.Workload]
+		if !ok {
+			continue
+		}
+		out := &status.Split{SplitsTotal: uint64(x.Splits), RefusedTotal: uint64(x.Refused), Pending: x.Pending, RestSeconds: x.Rest}
+		if x.Judged > 0 {
+			out.GainRatio = &x.Gain
+		}
+		s.Workloads[wi].Split = out
+	}
 	heat := make([][]float64, len(d.workloads))
 	for i, sum := range d.plan.Processes {
 		if i >= len(d.planOf) {

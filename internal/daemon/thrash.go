@@ -16,10 +16,11 @@ import (
 // scan; the others have their turn at the next.
 const maxPressures = 64
 
-// ThrashParams are the policy's parameters as [thrash] wants them. The budget is
-// left to who knows the costs.
-func ThrashParams(t *config.Thrash) policy.Params {
-	p := policy.DefaultParams()
+// PolicyParams are the policy's parameters as [policy] and [thrash] want them. The
+// budget is left to who knows the costs.
+func PolicyParams(c *config.Config) policy.Params {
+	t, p := &c.Thrash, policy.DefaultParams()
+	p.Split = c.Policy.Split
 	p.Separation, p.Payback = t.Separation, t.Payback
 	p.MaxWaste, p.Breaker, p.MaxPressure = t.MaxWaste.Fraction(), t.Breaker.Fraction(), t.PSI.Fraction()
 	p.Window = t.Window.Std().Seconds()
@@ -28,7 +29,7 @@ func ThrashParams(t *config.Thrash) policy.Params {
 
 // params are the policy's for the next plan.
 func (d *Daemon) params(moveCost float64) policy.Params {
-	p := ThrashParams(&d.cfg.Thrash)
+	p := PolicyParams(d.cfg)
 	p.Budget = policy.PlanBytes(d.interval.Seconds(), moveCost, d.cfg.Migrate.Rate.BytesPerSecond())
 	return p
 }

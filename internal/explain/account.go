@@ -1,8 +1,10 @@
 package explain
 
 import (
+	"cmp"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/tierd/tierd/internal/status"
 	"github.com/tierd/tierd/policy"
@@ -133,8 +135,35 @@ func (t *teller) part(p *policy.Part) status.Part {
 		ch.Says = sayChange(&ch)
 		out.Changes = append(out.Changes, ch)
 	}
-	out.Says = sayPart(&out, t.breaker(p))
+	out.Says = sayPart(&out, t.breaker(p)) + t.huge(p)
 	return out
+}
+
+// huge says of a huge page that stays in a slower tier what becomes of its parts.
+func (t *teller) huge(p *policy.Part) string {
+	proc := &t.s.Processes[p.Process]
+	i, found := slices.BinarySearchFunc(proc.Regions, p.Addr, func(r policy.Region, addr uint64) int { return cmp.Compare(r.Addr, addr) })
+	if !found || proc.Regions[i].Flags&policy.Huge == 0 || p.Tier <= 0 || p.State != policy.Held && p.State != policy.Idle {
+		return ""
+	}
+	const whole = " It is one huge page, and moves as a whole: which of its pages are used would show only if it were split"
+	if !t.a.Params.Split {
+		return whole + ", which [policy] split does not allow."
+	}
+	for _, x := range t.a.Plan.Splitting {
+		if x.Workload != proc.Workload {
+			continue
+		}
+		switch {
+		case x.Rest > 0:
+			return fmt.Sprintf("%s; the last %d that were lost %s a second each, so for %s there are no more.", whole, x.Judged, Seconds(-x.Gain), Seconds(x.Rest))
+		case x.Judged > 0:
+			return fmt.Sprintf("%s; the last %d that were won %s a second each, and %d are being looked at.", whole, x.Judged, Seconds(x.Gain), x.Pending)
+		case x.Pending > 0:
+			return fmt.Sprintf("%s; %d of the workload's are, on trial.", whole, x.Pending)
+		}
+	}
+	return whole + "."
 }
 
 // breaker says why the breaker holds a part, if it does.

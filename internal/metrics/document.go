@@ -32,6 +32,7 @@ tierd serves these at ` + "`/metrics`" + ` of the address in ` + "`[metrics] lis
 	list("`outcome`", outcomes())
 	list("`reason` of `tierd_drops_total`", append(drops(), other))
 	list("`reason` of `tierd_workload_unmovable_bytes`", []string{reasonImmovable, reasonBound, reasonShared})
+	list("`outcome` of `tierd_workload_splits_total`", []string{splitDone, splitRefused})
 	list("`reason` of `tierd_workload_vetoed_pages`", append(vetoes(), other))
 	list("`result`", recordResults())
 	list("`key`", settings())

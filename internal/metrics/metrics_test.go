@@ -25,6 +25,7 @@ var build = metrics.Build{Version: "1.2.3", Revision: "0123456789ab", GoVersion:
 
 // picture is a machine of three tiers with two workloads.
 func picture() *status.Status {
+	gain := 2e-6
 	cost, pressure, payback := 1.5e-6, 0.02, 1.75
 	return &status.Status{
 		SchemaVersion: status.SchemaVersion,
@@ -48,7 +49,7 @@ func picture() *status.Status {
 		},
 		Workloads: []status.Workload{
 			{
-				Name: "train", Mode: status.Enforce, Processes: 2,
+				Split: &status.Split{SplitsTotal: 24, RefusedTotal: 1, GainRatio: &gain}, Name: "train", Mode: status.Enforce, Processes: 2,
 				ResidentBytes:  map[string]uint64{"hbm": 120 << 20, "dram": 200 << 20, "cxl": 700 << 20},
 				ElsewhereBytes: 4096, ImmovableBytes: 1 << 20, BoundBytes: 2 << 20, SharedBytes: 3 << 20,
 				AccessesPerSecond:  map[string]float64{"hbm": 900, "dram": 50, "cxl": 50},

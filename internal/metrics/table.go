@@ -40,6 +40,12 @@ const (
 	reasonShared    = "shared"
 )
 
+// What became of huge pages that were to be split, as label values.
+const (
+	splitDone    = "split"
+	splitRefused = "refused"
+)
+
 // other is the label of what is in no closed set.
 const other = "other"
 
@@ -214,6 +220,21 @@ func Definitions() []Definition {
 		}},
 		{"tierd_workload_resident_bytes", Gauge, []string{"workload", "tier"}, "Resident memory of the workload's processes.", func(v *view, emit emitter) {
 			v.byTier(emit, func(g *group, tier string) float64 { return float64(g.resident[tier]) })
+		}},
+		{"tierd_workload_split_gain_ratio", Gauge, []string{"workload"}, "Time saved by a huge page that was split, in seconds per second, as a mean over the last judged; absent before that, and without [policy] split. Below 0 there are no more for a while.", func(v *view, emit emitter) {
+			for i := range v.groups {
+				if s := v.groups[i].split; s != nil && s.GainRatio != nil {
+					emit(*s.GainRatio, v.groups[i].label)
+				}
+			}
+		}},
+		{"tierd_workload_splits_total", Counter, []string{"workload", "outcome"}, "Huge pages that were to be split, by whether they were; only with [policy] split.", func(v *view, emit emitter) {
+			for i := range v.groups {
+				if s := v.groups[i].split; s != nil {
+					emit(float64(s.SplitsTotal), v.groups[i].label, splitDone)
+					emit(float64(s.RefusedTotal), v.groups[i].label, splitRefused)
+				}
+			}
 		}},
 		{"tierd_workload_swept_bytes", Gauge, []string{"workload"}, "Memory that each training step uses once.", func(v *view, emit emitter) {
 			v.each(emit, func(g *group) float64 { return float64(g.swept) })

@@ -34,6 +34,7 @@ type group struct {
 	pressure                            *float64
 	period                              float64
 	swept                               uint64
+	split                               *status.Split
 }
 
 func newView(s *status.Status) *view {
@@ -77,9 +78,23 @@ func (g *group) add(w *status.Workload) {
 	g.plannedDemoted += w.PlannedDemotedBytesTotal
 	g.period = max(g.period, w.PeriodSeconds)
 	g.swept += w.SweepBytes
+	g.addSplit(w.Split)
 	addAll(g.outcomes, w.OutcomesTotal)
 	addAll(g.vetoes, w.Vetoes)
 	g.addBreaker(&w.Breaker)
+}
+
+// addSplit adds up the counts; of the gains the last stands.
+func (g *group) addSplit(s *status.Split) {
+	if s == nil {
+		return
+	}
+	sum := *s
+	if g.split != nil {
+		sum.SplitsTotal += g.split.SplitsTotal
+		sum.RefusedTotal += g.split.RefusedTotal
+	}
+	g.split = &sum
 }
 
 func addAll(to, from map[string]uint64) {

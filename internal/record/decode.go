@@ -221,6 +221,7 @@ func (d *Decoder) next() (*Frame, error) {
 			*v = misc.f64()
 		}
 		l.params.EvidenceFill, l.params.EvidenceExchange = int(misc.i()), int(misc.i())
+		l.params.Split = misc.byte() != 0
 	}
 	f.Params, f.PlanHash = l.params, misc.u32()
 	if err := d.processes(tick); err != nil {

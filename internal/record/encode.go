@@ -169,6 +169,11 @@ func (e *Encoder) Frame(f *Frame) {
 		}
 		e.i(streamMisc, int64(now.EvidenceFill))
 		e.i(streamMisc, int64(now.EvidenceExchange))
+		split := byte(0)
+		if now.Split {
+			split = 1
+		}
+		e.byte(streamMisc, split)
 	}
 	e.out[streamMisc] = binary.LittleEndian.AppendUint32(e.out[streamMisc], f.PlanHash)
 
@@ -215,7 +220,7 @@ func sameParams(a, b *policy.Params) bool {
 			return false
 		}
 	}
-	return a.Budget == b.Budget && a.EvidenceFill == b.EvidenceFill && a.EvidenceExchange == b.EvidenceExchange
+	return a.Budget == b.Budget && a.EvidenceFill == b.EvidenceFill && a.EvidenceExchange == b.EvidenceExchange && a.Split == b.Split
 }
 
 // clock finds the tick at which the sampler has computed ages: a little after the

@@ -8,11 +8,11 @@ import (
 )
 
 // Version is that of the format. A reader refuses what is newer, and what is older
-// than oldest: version 1 knew regions by pieces of 64 KiB, and its plans cannot be made
-// again.
+// than oldest: version 1 knew regions by pieces of 64 KiB, version 2 nothing of splits,
+// and their plans cannot be made again.
 const (
-	Version = 2
-	oldest  = 2
+	Version = 3
+	oldest  = 3
 )
 
 const (

@@ -8,8 +8,8 @@ import (
 	"github.com/tierd/tierd/policy"
 )
 
-// Hash is that of what a plan asks for: the moves with their reasons, and the
-// boundaries by which the sampler is steered.
+// Hash is that of what a plan asks for: the moves with their reasons, the
+// splits, and the boundaries by which the sampler is steered.
 func Hash(p *policy.Plan) uint32 {
 	h := fnv.New64a()
 	var b []byte
@@ -37,6 +37,13 @@ func Hash(p *policy.Plan) uint32 {
 	}
 	for _, v := range p.Boundaries {
 		f(v)
+	}
+	for i := range p.Splits {
+		x := &p.Splits[i]
+		u(uint64(x.ID.PID))
+		u(x.ID.Start)
+		u(x.ID.Exec)
+		u(x.Addr)
 	}
 	_, _ = h.Write(b)
 	sum := h.Sum64()

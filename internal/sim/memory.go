@@ -98,6 +98,12 @@ func (m *Memory) SetRates(i int, rest, hot float64, mask *[8]uint64) {
 	m.count(r, nil, 1)
 }
 
+// SetHuge makes a region one huge page, with one accessed bit, until it is split.
+func (m *Memory) SetHuge(i int) { m.regions[i].huge = true }
+
+// Huge tells whether a region is one huge page.
+func (m *Memory) Huge(i int) bool { return m.regions[i].huge }
+
 // Accesses is how often a page of the region was used so far, as a mean; pages that
 // are not present count as not used.
 func (m *Memory) Accesses(i int) float64 {
@@ -384,6 +390,7 @@ func (m *Memory) Clear(ranges []pagetable.Range) (n uint64, err error) {
 			m.clock.look(m.machine.ClearCost * float64(end-a) / policy.RegionSize)
 			if r := m.find(a); r != nil {
 				m.age(r)
+				r.huge = r.huge && end-a == policy.RegionSize // else it is split
 				if r.read {
 					r.read, r.cleared = false, 0
 				}

@@ -145,9 +145,25 @@ type Workload struct {
 	// step uses once.
 	PeriodSeconds float64 `json:"period_seconds"`
 	SweepBytes    uint64  `json:"sweep_bytes"`
+	// Split is how trials of splitting huge pages stand; null without [policy] split.
+	Split *Split `json:"split"`
 	// ProcessDetails are at most [MaxProcesses] of the processes.
 	ProcessDetails []Process `json:"process_details"`
 	LastError      string    `json:"last_error,omitempty"`
+}
+
+// Split is how trials of splitting a workload's huge pages stand.
+type Split struct {
+	// SplitsTotal counts the pages that were split, RefusedTotal those that stayed huge.
+	SplitsTotal  uint64 `json:"splits_total"`
+	RefusedTotal uint64 `json:"refused_total"`
+	// Pending is how many of them are being looked at.
+	Pending int `json:"pending"`
+	// GainRatio is the time saved by a page that was split, in seconds per second, as a
+	// mean over the last judged; null before the first are.
+	GainRatio *float64 `json:"gain_ratio"`
+	// RestSeconds is for how long there will be none, because the last did not pay.
+	RestSeconds float64 `json:"rest_seconds"`
 }
 
 // States of a process.

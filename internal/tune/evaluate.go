@@ -159,11 +159,16 @@ func (b *bench) nothing(ctx context.Context, seeds []uint64) error {
 	return nil
 }
 
-func (b *bench) one(c *config.Config, seed uint64) Outcome {
-	w := &watched{Tierd: sim.Tierd{
-		Params: daemon.ThrashParams(&c.Thrash),
+// Simulated is tierd with a configuration, as a placer of simulated memory.
+func Simulated(c *config.Config) sim.Tierd {
+	return sim.Tierd{
+		Params: daemon.PolicyParams(c),
 		Budget: c.Sampler.CPUBudget.Fraction(), Burst: c.Sampler.BurstBudget.Fraction(),
-	}, bound: Bound{Vetoed: map[policy.Rule]float64{}}}
+	}
+}
+
+func (b *bench) one(c *config.Config, seed uint64) Outcome {
+	w := &watched{Tierd: Simulated(c), bound: Bound{Vetoed: map[policy.Rule]float64{}}}
 	r := sim.Run(sim.Options{
 		Machine: b.c.Machine, Workload: b.c.Workload, Placer: w,
 		Rate: c.Migrate.Rate.BytesPerSecond(), Seed: seed,

@@ -275,6 +275,18 @@ func TestGuestHugePages(t *testing.T) {
 	if b := c.block(at); b.YoungPages != 512 {
 		t.Errorf("after a touch: %d young", b.YoungPages)
 	}
+	// Tracker.Split counts on this: to clear a part of it splits it.
+	if _, err := c.space.Clear([]pagetable.Range{{Start: at, End: at + policy.PageSize}}); err != nil {
+		t.Fatal(err)
+	}
+	if b := c.block(at); b.Kind != pagetable.KindTable || b.PresentPages != 512 || b.Count[2] != 512 {
+		t.Fatalf("after clearing a part: %s, %d pages, by node %v", b.Kind, b.PresentPages, b.Count[:3])
+	}
+	c.clear(at)
+	c.do("touch 100 101")
+	if b := c.block(at); b.YoungPages == 0 || b.YoungPages > 8 {
+		t.Errorf("after a touch of one page: %d young", b.YoungPages)
+	}
 }
 
 // The zero page is nobody's memory, and what was never touched is not there.
