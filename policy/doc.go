@@ -35,7 +35,8 @@
 //
 // The horizon is for how long memory has been as it is: for so long it probably stays.
 // What comes into free room is in nobody's way when that is over, so it is weighed by
-// what it will earn then, too: as much as its process's memory does on the whole.
+// what it will earn then, too: as much as its process's memory does on the whole, or
+// what it earns now if that is less.
 //
 // A victim goes to the next slower tier, or straight to the one that it belongs
 // in; if that is full, colder memory of it makes room, or else the victim goes

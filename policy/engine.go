@@ -10,9 +10,8 @@ const (
 	// long as no move has been measured.
 	defaultMoveCost = 2e-6
 	// fillSeconds is for how long memory must have been as it is to be weighed by what
-	// comes after that, too, and fillPart how hot it must be for that, as a part of the
-	// mean.
-	fillSeconds, fillPart = 5, 0.5
+	// comes after that, too.
+	fillSeconds = 5
 	// maxTries bounds how many candidates in a row may fail against a full
 	// tier before the tier is left: those that follow are colder.
 	maxTries = 256
@@ -247,16 +246,15 @@ func (e *Engine) horizon(u *unit) float64 {
 
 // fillHorizon is for how many seconds at its present rate a unit would be accessed as
 // often as it probably will be in free room, which nothing else has a use for. When
-// it is no longer what it has been it is like its process's memory on the whole, for
-// as long as the longest horizon. That does not hold for what is used less than that:
-// it would be the first to leave again. Nor does it before memory was seen for a
-// while: hotter parts that are not found yet would want the room.
+// it is no longer what it has been it is like its process's memory on the whole, or
+// colder if it was, for as long as the longest horizon. Before memory was seen for a
+// while that does not count: hotter parts that are not found yet would want the room.
 func (e *Engine) fillHorizon(u *unit) float64 {
-	h, mean := e.horizon(u), e.mean[u.proc]
-	if !(u.stable >= fillSeconds && float64(u.rate) >= fillPart*mean) {
+	h := e.horizon(u)
+	if !(u.stable >= fillSeconds) {
 		return h
 	}
-	return h + (e.p.HorizonMax-min(h, e.p.HorizonMax))*min(mean/float64(u.rate), 1)
+	return h + (e.p.HorizonMax-min(h, e.p.HorizonMax))*min(e.mean[u.proc]/float64(u.rate), 1)
 }
 
 // worth is the least rate at which moving from one tier to another can pay,

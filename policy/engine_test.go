@@ -137,14 +137,14 @@ func TestDecide(t *testing.T) {
 		},
 		{
 			name: "fill: what is used too little does not pay",
-			s:    tiers(9, 9).with(0, 9).with(1, 0.76).with(1, 0.74).with(1, 0.1),
-			want: []brief{{1, 1, 0, Fill}},
-			// 0.74 would pay over 60 s, and is a candidate; 0.1 never would.
+			s:    tiers(9, 9).with(1, 1.51, stable(4)).with(1, 1.49, stable(4)).with(1, 0.1, stable(4)),
+			want: []brief{{0, 1, 0, Fill}},
+			// 1.49 would pay over 60 s, and is a candidate; 0.1 never would.
 			vetoed: map[Rule]uint64{VetoPayback: region},
 		},
 		{
 			name:   "fill: too short a time to pay",
-			s:      tiers(9, 9).with(0, 9).with(1, 1, stable(14)).with(1, 1, stable(0)),
+			s:      tiers(9, 9).with(1, 1, stable(4)).with(1, 1, stable(0)),
 			vetoed: map[Rule]uint64{VetoPayback: 2 * region},
 		},
 		{
@@ -563,9 +563,9 @@ func TestNonsense(t *testing.T) {
 // As long as no move has been measured, its cost is taken to be 2 µs.
 func TestMoveCostDefault(t *testing.T) {
 	for _, cost := range []float64{0, -1, math.NaN(), math.Inf(1)} {
-		s := tiers(9, 9).with(0, 9).with(1, 0.76).with(1, 0.74)
+		s := tiers(9, 9).with(1, 1.51, stable(4)).with(1, 1.49, stable(4))
 		s.MoveCost = cost
-		want := []brief{{1, 1, 0, Fill}}
+		want := []brief{{0, 1, 0, Fill}}
 		if diff := cmp.Diff(want, briefs(new(Engine).Decide(s, params()).Moves)); diff != "" {
 			t.Errorf("cost %v: moves (-want +got):\n%s", cost, diff)
 		}

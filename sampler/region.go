@@ -78,6 +78,11 @@ func (r *region) share() uint32 {
 	if r.flags&policy.Huge != 0 || r.movable != policy.AllPieces || r.detail != noDetail || r.skew > evenSkew || r.searched() {
 		return r.movable
 	}
+	return r.slice()
+}
+
+// slice is the mask of the pieces whose turn it is.
+func (r *region) slice() uint32 {
 	// 5 and 8 have no common factor: all slices have their turn.
 	return (1<<slicePieces - 1) << (int(r.turn) * 5 % sliceCount * slicePieces)
 }

@@ -214,6 +214,7 @@ type batch struct {
 	repeats int
 	since   float64
 	id      uint64 // the same for all looks
+	soon    bool   // its window is firstWindow at most
 }
 
 // look is what a batch has seen of a region.
@@ -875,6 +876,10 @@ func (t *Tracker) clearKey(p *process, k key, now float64) bool {
 			t.doubt(p, r, now)
 			continue
 		}
+		mask := t.share(p, r, now)
+		if r.searched() && r.movable == policy.AllPieces {
+			mask = r.slice() // until there is room for it there
+		}
 		isHuge := r.flags&policy.Huge != 0
 		if len(b.blocks) == 0 {
 			huge = isHuge
@@ -882,7 +887,7 @@ func (t *Tracker) clearKey(p *process, k key, now float64) bool {
 			l.next--
 			break
 		}
-		t.join(p, b, r, t.share(p, r, now), false)
+		t.join(p, b, r, mask, false)
 	}
 	return t.begin(p, b, k, huge)
 }
@@ -939,7 +944,11 @@ func (t *Tracker) begin(p *process, b *batch, k key, huge bool) bool {
 		t.spare = append(t.spare, b)
 		return true
 	}
-	b.due = b.from + t.window(p, k, huge)
+	w := t.window(p, k, huge)
+	if b.soon && !huge {
+		w = min(w, firstWindow)
+	}
+	b.due = b.from + w
 	heap.Push(&t.waiting, b)
 	return true
 }
@@ -980,7 +989,7 @@ func (t *Tracker) newBatch() *batch {
 		b := t.spare[n-1]
 		t.spare = t.spare[:n-1]
 		b.blocks, b.pieces, b.biased, b.unsure, b.repeats, b.id = b.blocks[:0], b.pieces[:0], 0, 0, 0, t.batches
-		b.chosen = false
+		b.chosen, b.soon = false, false
 		return b
 	}
 	return &batch{id: t.batches, blocks: make([]uint32, 0, batchRegions), pieces: make([]uint32, 0, batchRegions)}
@@ -1098,7 +1107,8 @@ func (t *Tracker) ask(p *process, b *batch, v verdict, now float64) bool {
 			l := &t.looks[i]
 			t.take(p, &p.regions[l.region], &l.block, l.s, now)
 		}
-		t.repeat(b, now)
+		t.repeat(b, now, true)
+		t.hurry(p, now)
 	case !v.hotter && v.alone && p.postponed < maxRepeats:
 		// What others see decides whether the process waits: let them have their turn.
 		p.postponed++
@@ -1106,16 +1116,31 @@ func (t *Tracker) ask(p *process, b *batch, v verdict, now float64) bool {
 			t.doubt(p, &p.regions[t.looks[i].region], now+evidenceSeconds)
 		}
 	case !v.hotter && !v.alone && !b.chosen:
-		t.repeat(b, now)
+		t.repeat(b, now, false)
 	default:
 		return false
 	}
 	return true
 }
 
+// hurry ends the windows of a process that are longer than those of memory that has
+// just become hotter.
+func (t *Tracker) hurry(p *process, now float64) {
+	cut := false
+	for _, b := range t.waiting {
+		if b.p == p && b.due > now+firstWindow {
+			b.due, cut = max(now, b.from+firstWindow), true
+		}
+	}
+	if cut {
+		heap.Init(&t.waiting)
+	}
+}
+
 // repeat looks at the regions of a batch once more: all at once they have become
-// others, or the process has paused.
-func (t *Tracker) repeat(b *batch, now float64) {
+// others, or the process has paused. Where they are hotter than they were known to be
+// the window that suited what was known is too long.
+func (t *Tracker) repeat(b *batch, now float64, hotter bool) {
 	c, huge := t.newBatch(), false
 	for i, block := range b.blocks {
 		if ri, found := slices.BinarySearchFunc(b.p.regions, block, byBlock); found && b.p.regions[ri].sampleable() {
@@ -1124,7 +1149,7 @@ func (t *Tracker) repeat(b *batch, now float64) {
 			t.join(b.p, c, r, b.pieces[i]&r.movable, b.biased>>i&1 != 0)
 		}
 	}
-	c.id, c.chosen = b.id, true
+	c.id, c.chosen, c.soon = b.id, true, hotter
 	if c.repeats, c.since = b.repeats+1, b.since; b.repeats == 0 {
 		c.since = now
 	}
@@ -1182,8 +1207,8 @@ func (t *Tracker) take(p *process, r *region, b *pagetable.Block, s sample, now 
 			p.pages[r.detail].goes(policy.AllPages(), r.flags&policy.MovedUp != 0)
 		}
 	}
-	if searched && !s.chosen && float64(young) > mostRest*float64(seen) {
-		r.turn-- // the window was too long to find anything, so it is still to be done
+	if searched && r.turn == wholeTurn+1 && (s.pieces != r.movable || !s.chosen && float64(young) > mostRest*float64(seen)) {
+		r.turn-- // a part, or the window was too long to find anything: it is still to be done
 	}
 	if r.detail != noDetail {
 		t.form(p, r, b, s, dt)
@@ -1318,6 +1343,9 @@ func (t *Tracker) phase(now float64) {
 				r := &p.regions[i]
 				if r.key.rung() >= doubtRung && r.sampleable() {
 					t.doubt(p, r, now)
+				}
+				if r.detail == noDetail {
+					r.turn = 0 // the search for strata begins anew
 				}
 			}
 		}

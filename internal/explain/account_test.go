@@ -77,7 +77,7 @@ func TestSentences(t *testing.T) {
 		"payback": func(s *policy.Snapshot, _ *policy.Params) uint64 {
 			with(s, 0, 100, nil)
 			s.Nodes[1].Free += 64 << 20
-			return with(s, 2, 0.4, nil)
+			return with(s, 2, 0.4, func(r *policy.Region) { r.Stable = 3 })
 		},
 		"separation": func(s *policy.Snapshot, _ *policy.Params) uint64 {
 			with(s, 0, 10, nil)

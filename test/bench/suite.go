@@ -49,7 +49,7 @@ var patterns = []pattern{
 func (p pattern) scenario(mover scenario.Mover, run int) scenario.Scenario {
 	s := scenario.Scenario{
 		Name: fmt.Sprintf("f %s %d", p.name, run), Mover: mover, Duration: suiteLength,
-		Load: append(append([]string(nil), memory...), p.load...), Neighbour: p.neighbour,
+		Load: append(append([]string(nil), memory...), p.load...), Neighbour: p.neighbour, InPlace: true,
 	}
 	if p.shift {
 		s.Load = append(s.Load, "--shift", (suiteLength / 2).String())

@@ -52,6 +52,9 @@ type Scenario struct {
 	// MoverDelay is how long the accesses go on before the mover starts. Times of shifts count from the accesses' start, so that
 	// with a delay they come that much earlier in a sample's T.
 	MoverDelay time.Duration
+	// InPlace starts the mover before the accesses, as on a host where it is a service: they begin, and T counts, when
+	// tierd has seen the memory, which lies idle until then.
+	InPlace bool
 	// Config is tierd's configuration. [control] socket must be left as it is.
 	Config string
 	// Duration is how long to sample from the mover's start on.
@@ -121,6 +124,7 @@ type Spec struct {
 	MoverDelay, Duration time.Duration
 	Enough               float64
 	Capacity             string
+	InPlace              bool
 }
 
 // Line is what the guest's program prints; one of the fields is set.
@@ -198,7 +202,7 @@ func (s Scenario) machine() vm.Machine {
 
 // program is the guest's program with everything that it needs; what is not there yet is written to dir.
 func (s Scenario) program(dir string) (vm.Program, error) {
-	spec, err := json.Marshal(Spec{s.Load, s.Neighbour, s.Mover, s.MoverDelay, s.Duration, s.Enough, s.Capacity})
+	spec, err := json.Marshal(Spec{s.Load, s.Neighbour, s.Mover, s.MoverDelay, s.Duration, s.Enough, s.Capacity, s.InPlace})
 	if err != nil {
 		return vm.Program{}, err
 	}

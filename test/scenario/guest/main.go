@@ -43,6 +43,7 @@ const (
 
 	touchLimit = 3 * time.Minute
 	stopLimit  = 20 * time.Second
+	placeLimit = time.Minute
 	// userHz is the unit of CPU times in /proc: USER_HZ, 100 on every architecture that matters here.
 	userHz = 100
 )
@@ -95,7 +96,10 @@ func run() error {
 	// With no delay the mover is first, so that its own start is part of what is measured.
 	if r.spec.MoverDelay == 0 {
 		err = r.startMover()
-		defer r.tierd.kill()
+		defer func() { r.tierd.kill() }()
+		if err == nil && r.spec.InPlace {
+			err = r.inPlace()
+		}
 	} else {
 		r.zero = time.Now().Add(r.spec.MoverDelay)
 	}
@@ -283,10 +287,9 @@ func (r *runner) freeCapacity() (string, error) {
 // startMover starts what moves, and time. The kernel's counters count from here.
 func (r *runner) startMover() error {
 	var err error
-	if r.base, err = r.counters(); err != nil {
+	if err := r.begin(); err != nil {
 		return err
 	}
-	r.zero = time.Now()
 	switch r.spec.Mover {
 	case scenario.Kernel:
 		return errors.Join(write(demotion, "1"), write(rateLimit, kernelRate), write(balancing, "2"))
@@ -296,6 +299,30 @@ func (r *runner) startMover() error {
 		r.tierd, err = start(cmd, nil)
 	}
 	return err
+}
+
+// begin lets the time and the counters begin.
+func (r *runner) begin() (err error) {
+	r.base, err = r.counters()
+	r.zero = time.Now()
+	return err
+}
+
+// inPlace waits until the mover is in place, and lets the time begin then.
+func (r *runner) inPlace() error {
+	for limit := time.Now().Add(placeLimit); r.spec.Mover == scenario.Tierd; time.Sleep(200 * time.Millisecond) {
+		t, err := r.askTierd()
+		if err != nil {
+			return err
+		}
+		if t.Status != nil && t.Status.Sampler.SamplesTotal > t.Status.Sampler.Regions && t.Status.Sampler.Regions > 0 {
+			break
+		}
+		if time.Now().After(limit) {
+			return errors.New("tierd does not see the memory")
+		}
+	}
+	return r.begin()
 }
 
 // line prints one of tierload's lines with what else there is to say, and tells whether it is good enough to end the run.
