@@ -142,13 +142,10 @@ type Summary struct {
 // Sweep is memory that each training step uses once.
 type Sweep struct {
 	// Bytes is how much that is; 0: there is none. Fast is what the fastest tier has
-	// for it beside memory that is used all the time.
+	// for it beside memory that is used all the time: where that is less, no exchange
+	// within the sweep helps, and what is there stays.
 	Bytes, Fast uint64
 }
-
-// Larger tells whether the sweep is larger than what the fastest tier has for it:
-// then no exchange within it helps, and what is there stays.
-func (s Sweep) Larger() bool { return s.Bytes > s.Fast }
 
 // Params are the operator's choices, already in the engine's units.
 type Params struct {

@@ -83,6 +83,16 @@ func TestSentences(t *testing.T) {
 			with(s, 0, 10, nil)
 			return with(s, 2, 12, func(r *policy.Region) { r.LogVar = 0.1 })
 		},
+		"huge": func(s *policy.Snapshot, _ *policy.Params) uint64 {
+			with(s, 0, 10, nil)
+			return with(s, 2, 12, func(r *policy.Region) { r.LogVar, r.Flags = 0.1, policy.Huge })
+		},
+		"huge_on_trial": func(s *policy.Snapshot, p *policy.Params) uint64 {
+			p.Split = true
+			s.Processes[0].Enforce = true
+			with(s, 0, 10, nil)
+			return with(s, 2, 12, func(r *policy.Region) { r.LogVar, r.Flags = 0.1, policy.Huge })
+		},
 		"room": func(s *policy.Snapshot, _ *policy.Params) uint64 {
 			for i := range s.Nodes {
 				s.Nodes[i].Free = s.Nodes[i].Reserve

@@ -98,6 +98,18 @@ func Node(id int) Value {
 	return func(s *Sample) (float64, bool) { return s.Load.Share[id], len(s.Load.Share) > 0 }
 }
 
+// BothNode is the mean of Node of a load and its neighbour.
+func BothNode(id int) Value {
+	own := Node(id)
+	return func(s *Sample) (float64, bool) {
+		share, ok := own(s)
+		if s.Neighbour == nil || len(s.Neighbour.Share) == 0 {
+			return share, ok
+		}
+		return (share + s.Neighbour.Share[id]) / 2, ok
+	}
+}
+
 // Moved is MovedBytes.
 func Moved(s *Sample) (float64, bool) { return float64(s.MovedBytes), true }
 
