@@ -1344,9 +1344,6 @@ func (t *Tracker) phase(now float64) {
 				if r.key.rung() >= doubtRung && r.sampleable() {
 					t.doubt(p, r, now)
 				}
-				if r.detail == noDetail {
-					r.turn = 0 // the search for strata begins anew
-				}
 			}
 		}
 	}
