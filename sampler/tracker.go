@@ -800,6 +800,9 @@ func (t *Tracker) clear(p *process, now float64) bool {
 		return true
 	}
 	keys := len(t.boundaries(p).rates) * rungs
+	if t.stats.Bursting {
+		return t.clearOldest(p, keys, now) || t.confirm(p, now)
+	}
 	for range keys {
 		p.key = (p.key + 1) % keys
 		if t.clearKey(p, key(p.key), now) {
@@ -807,6 +810,24 @@ func (t *Tracker) clear(p *process, now float64) bool {
 		}
 	}
 	return t.confirm(p, now)
+}
+
+// clearOldest begins a batch of the key whose lap began first: in a burst all regions
+// have their turn equally often, however many have the same key.
+func (t *Tracker) clearOldest(p *process, keys int, now float64) bool {
+	for tried := uint64(0); bits.OnesCount64(tried) < keys; {
+		oldest := -1
+		for k := range keys {
+			if tried>>k&1 == 0 && (oldest < 0 || p.laps[k].begun < p.laps[oldest].begun) {
+				oldest = k
+			}
+		}
+		if t.clearKey(p, key(oldest), now) {
+			return true
+		}
+		tried |= 1 << oldest
+	}
+	return false
 }
 
 // confirm begins a batch of doubtful regions, with windows that suit the

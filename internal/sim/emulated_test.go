@@ -152,7 +152,7 @@ func TestHotSetIsPlacedAndFollowed(t *testing.T) {
 
 // From the end of the burst on, sampling and moving together keep to the budget.
 func TestSteadyStateStaysWithinTheBudget(t *testing.T) {
-	points := run(110, change{0, hot(96*mib, 2*mib, 1)})
+	points := run(110, change{0, hot(96*mib, 2*mib, 1)}, change{40, hot(96*mib, 2*mib, 2)})
 	from, to := at(points, 25), points[len(points)-1]
 	if to.Moved == from.Moved {
 		t.Error("nothing was moved meanwhile")
