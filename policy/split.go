@@ -19,7 +19,7 @@ const (
 	// refusedSeconds is after how many a page that is huge still was not split, and
 	// splitSeconds for how many its parts are looked at. Where they are not known by
 	// splitPatience, nothing is learnt.
-	refusedSeconds, splitSeconds, splitPatience = 10, 20, 120
+	refusedSeconds, splitSeconds, splitPatience = 60, 20, 120
 	// knownSplit is the variance of ln(rate) below which a rate is known.
 	knownSplit = 0.5
 	// splitNS is what an access is taken to cost more in pages of 4 KiB, in

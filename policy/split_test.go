@@ -123,12 +123,13 @@ func TestSplitsGoOnOnlyIfTheyGain(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		become func(*Snapshot, []Split)
+		after  int // seconds
 		goesOn bool
 	}{
-		{"a tenth is hot", func(s *Snapshot, x []Split) { become(s, x, 51) }, true},
-		{"all is hot", func(s *Snapshot, x []Split) { become(s, x, 0) }, false},
-		{"nearly all is hot", func(s *Snapshot, x []Split) { become(s, x, 500) }, false},
-		{"they stay huge", func(*Snapshot, []Split) {}, false},
+		{"a tenth is hot", func(s *Snapshot, x []Split) { become(s, x, 51) }, splitSeconds + 5, true},
+		{"all is hot", func(s *Snapshot, x []Split) { become(s, x, 0) }, splitSeconds + 5, false},
+		{"nearly all is hot", func(s *Snapshot, x []Split) { become(s, x, 500) }, splitSeconds + 5, false},
+		{"they stay huge", func(*Snapshot, []Split) {}, refusedSeconds + 5, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var c Controller
@@ -138,7 +139,7 @@ func TestSplitsGoOnOnlyIfTheyGain(t *testing.T) {
 				t.Fatalf("%d splits first, want %d", len(first), firstSplits)
 			}
 			test.become(s, first)
-			plan, next := later(&c, s, p, splitSeconds+5)
+			plan, next := later(&c, s, p, test.after)
 			x := plan.Splitting[0]
 			if test.goesOn {
 				if len(next) != 2*firstSplits || !(x.Gain > 0) || x.Rest != 0 {
@@ -149,13 +150,13 @@ func TestSplitsGoOnOnlyIfTheyGain(t *testing.T) {
 			if len(next) != 0 || x.Gain > 0 || x.Judged != firstSplits || !(x.Rest > splitRest-30) {
 				t.Fatalf("%d more splits, %+v", len(next), x)
 			}
-			_, none := later(&c, s, p, splitRest-40)
+			_, none := later(&c, s, p, splitRest-30)
 			_, again := later(&c, s, p, 50)
 			if len(none) > 0 || len(again) != firstSplits {
 				t.Fatalf("%d splits while it rests, and %d then", len(none), len(again))
 			}
 			test.become(s, again)
-			if plan, _ = later(&c, s, p, splitSeconds+5); !(plan.Splitting[0].Rest > 2*splitRest-60) {
+			if plan, _ = later(&c, s, p, test.after); !(plan.Splitting[0].Rest > 2*splitRest-60) {
 				t.Errorf("rests for %g s the second time", plan.Splitting[0].Rest)
 			}
 		})

@@ -121,6 +121,8 @@ const (
 	// togetherSeconds is for how long pages are remembered as moved; not less than
 	// the policy's cool-down.
 	togetherSeconds = 10
+	// maxSplits bounds the huge pages that wait for being split.
+	maxSplits = 1024
 	// idleSeconds is how long to wait at least when no region is due.
 	idleSeconds = 0.025
 	// policyLocal is the kernel's MPOL_LOCAL: the default, made explicit.
@@ -256,6 +258,8 @@ type Tracker struct {
 	recent, recentChanged    float64 // samples lately, and those that changed
 	yield                    float64 // share of regions with strata, of those looked at lately
 	nextProc                 int
+	splits                   []policy.Split // to be carried out
+	splitTurn                bool
 	batches                  uint64 // made so far
 	stats                    Stats
 	moves                    uint64
@@ -430,7 +434,7 @@ func (t *Tracker) Step() float64 {
 			t.restUntil = now + restSeconds - t.tokens/t.budget(now)
 			return min(next, t.restUntil)
 		}
-		if !t.work(now) {
+		if !t.work(now) && len(t.splits) == 0 {
 			return min(next, t.due(now))
 		}
 	}
@@ -497,6 +501,10 @@ func (t *Tracker) earn(now float64) {
 
 // work does one piece of work; false means that there is nothing to do.
 func (t *Tracker) work(now float64) bool {
+	if t.splitTurn = len(t.splits) > 0 && !t.splitTurn; t.splitTurn {
+		t.split(now)
+		return true
+	}
 	for range t.procs {
 		p := t.procs[t.nextProc%len(t.procs)]
 		t.nextProc++
@@ -1516,30 +1524,34 @@ func (t *Tracker) Moved(m *policy.Move, there policy.PageSet) {
 	}
 }
 
-// Split asks the kernel to split a huge page in place, so that its parts can be told
-// apart, and tells whether it was asked: not if the region is no huge page, or tierd may
-// not move all of it. MADV_COLD splits what it covers a part of
-// (madvise_cold_or_pageout_pte_range in mm/madvise.c), unless it is mapped twice. The
-// next samples show whether it did.
-func (t *Tracker) Split(s *policy.Split) bool {
+// Split takes huge pages to be split in place, so that their parts can be told apart:
+// one after the other, within the budget. The next samples show whether they were.
+// Beyond maxSplits that wait the others are left out.
+func (t *Tracker) Split(list []policy.Split) {
+	t.splits = append(t.splits, list[:min(len(list), maxSplits-len(t.splits))]...)
+}
+
+// split splits the next page that waits for it, if it is still a huge page and tierd may
+// move all of it. MADV_COLD splits what it covers a part of
+// (madvise_cold_or_pageout_pte_range in mm/madvise.c), unless it is mapped twice.
+func (t *Tracker) split(now float64) {
+	s := t.splits[0]
+	t.splits = t.splits[:copy(t.splits, t.splits[1:])]
 	p := t.find(s.ID)
 	if p == nil || p.err != nil {
-		return false
+		return
 	}
 	i, found := slices.BinarySearchFunc(p.regions, uint32(s.Addr/policy.RegionSize), byBlock)
 	if !found {
-		return false
+		return
 	}
 	r := &p.regions[i]
 	if r.flags&(policy.Huge|policy.Shared|policy.Bound|policy.Immovable) != policy.Huge || r.movable != policy.AllPieces {
-		return false
+		return
 	}
-	if _, err := p.space.Clear([]pagetable.Range{{Start: s.Addr, End: s.Addr + policy.PageSize}}); err != nil {
-		p.err = err
-		return false
+	if _, p.err = p.space.Clear([]pagetable.Range{{Start: s.Addr, End: s.Addr + policy.PageSize}}); p.err == nil {
+		t.doubt(p, r, now)
 	}
-	t.doubt(p, r, t.o.Clock.Now())
-	return true
 }
 
 // Movable returns the pages that a move asks for, as they are known now, and that

@@ -74,9 +74,7 @@ func (d *Daemon) decide() {
 	d.plan = d.o.Tap.Decide(&d.control, s, p)
 	d.remember(s, &p)
 	d.tracker.Steer(s.Processes, d.plan)
-	for i := range d.plan.Splits { // of processes that are enforced
-		d.tracker.Split(&d.plan.Splits[i])
-	}
+	d.tracker.Split(d.plan.Splits) // only of processes that are enforced
 	d.planOf = d.planOf[:0]
 	for i := range s.Processes {
 		d.planOf = append(d.planOf, s.Processes[i].Workload)

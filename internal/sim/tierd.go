@@ -144,9 +144,7 @@ func (t *Tierd) decide(h *Host) {
 		t.trips[b.Workload] = b.Trips // of those that have no process now, the last
 	}
 	t.tracker.Steer(procs, t.Plan)
-	for i := range t.Plan.Splits {
-		t.tracker.Split(&t.Plan.Splits[i])
-	}
+	t.tracker.Split(t.Plan.Splits)
 	t.queue = append(t.queue[:0], t.Plan.Moves...)
 	t.every = policy.EpochAfter(h.Clock.seconds-begin, t.tracker.Budget(), len(t.Plan.Moves) == 0 && !t.tracker.Stats().Bursting)
 	t.epoch = begin + t.every
