@@ -247,14 +247,16 @@ func (e *Engine) horizon(u *unit) float64 {
 // fillHorizon is for how many seconds at its present rate a unit would be accessed as
 // often as it probably will be in free room, which nothing else has a use for. When
 // it is no longer what it has been it is like its process's memory on the whole, or
-// colder if it was, for as long as the longest horizon. Before memory was seen for a
-// while that does not count: hotter parts that are not found yet would want the room.
+// colder if it was, for as long as the longest horizon; of what it is now counts what is
+// likely, a standard deviation off the estimate. Before memory was seen for a while that
+// does not count: hotter parts that are not found yet would want the room.
 func (e *Engine) fillHorizon(u *unit) float64 {
 	h := e.horizon(u)
 	if !(u.stable >= fillSeconds) {
 		return h
 	}
-	return h + (e.p.HorizonMax-min(h, e.p.HorizonMax))*min(e.mean[u.proc]/float64(u.rate), 1)
+	sure := math.Exp(-math.Sqrt(float64(u.logvar)))
+	return h + (e.p.HorizonMax-min(h, e.p.HorizonMax))*min(e.mean[u.proc]/float64(u.rate), sure)
 }
 
 // worth is the least rate at which moving from one tier to another can pay,
