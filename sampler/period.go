@@ -16,6 +16,9 @@ const (
 	// samePeriod is by what part of itself a period may differ from one look to the
 	// next and be the same.
 	samePeriod = 0.25
+	// fractionError is by what part of itself a multiple may be another one than that
+	// of a period.
+	fractionError = 0.05
 	// recent is in how many of the last periods the pattern must still be there, of
 	// recentBins at least, and
 	// heldEcho and heldSure how much of the activity must come again to say so, and
@@ -64,11 +67,18 @@ func (s *steps) due(now float64) bool { return s.searches() && now >= s.next }
 // look takes a look at the series.
 func (s *steps) look(all []*series, now float64) {
 	s.next = now + max(periodEvery, periodPart*s.seconds)
+	found := s.find(all, now)
 	if s.seconds > 0 && s.holds(all, now) {
-		s.misses, s.candidate = 0, 0
+		s.misses = 0
+		// A short record may have shown a multiple only, and that holds as well.
+		if !fraction(found, s.seconds) {
+			found = 0
+		} else if alike(found, s.candidate) {
+			s.seconds, found = found, 0
+		}
+		s.candidate = found
 		return
 	}
-	found := s.find(all, now)
 	if found > 0 {
 		// What has gone may still be in the record.
 		if f := (steps{seconds: found}); !f.holds(all, now) {
@@ -90,6 +100,12 @@ func (s *steps) look(all []*series, now float64) {
 
 // alike tells whether two looks have seen the same period.
 func alike(a, b float64) bool { return math.Abs(a-b) <= samePeriod*min(a, b) }
+
+// fraction tells whether a period is a whole part of a longer one.
+func fraction(of, whole float64) bool {
+	parts := math.Round(whole / of)
+	return of > 0 && parts >= 2 && math.Abs(whole-parts*of) <= fractionError*whole
+}
 
 // find looks for a period in bins of all widths, in seconds; 0: there is none.
 func (s *steps) find(all []*series, now float64) (seconds float64) {

@@ -174,6 +174,29 @@ func TestPeriodOfAnySweep(t *testing.T) {
 	})
 }
 
+// A record that is short may show a multiple of the period only. It makes way when
+// the period itself has shown.
+func TestPeriodThatWasAMultiple(t *testing.T) {
+	const period = 2.25
+	multiples := 0
+	for seed := range uint64(50) {
+		var s steps
+		all, rng := seriesOf(1), rand.New(rand.NewPCG(seed, 1))
+		for at := 0.0; at < 45; at += 5 {
+			feed(&s, all, rng, at, at+5, sweepAt(period, 0, 0.29))
+			if s.period() > 1.5*period {
+				multiples++
+			}
+		}
+		if got := s.period(); math.Abs(got-period) > 0.08*period {
+			t.Errorf("seed %d: period = %.3g s, want %.3g s", seed, got, period)
+		}
+	}
+	if multiples == 0 {
+		t.Error("no record showed a multiple: nothing was tested")
+	}
+}
+
 // What chance brings has no period, however far some of it is off. The seeds are
 // fixed: chance has one in a few thousand times.
 func TestNoiseHasNoPeriod(t *testing.T) {
