@@ -101,6 +101,11 @@ const (
 	// doubtRung is the rung of doubtful regions: how hot they are matters, not
 	// whether they are above the boundary.
 	doubtRung = 2
+	// searchPages is the accesses of the mean page in a window in which strata are
+	// looked for, and maxSearch its greatest length in seconds.
+	searchPages, maxSearch = 0.25, 0.5
+	// searchSlack is by what factor a window may be another one.
+	searchSlack = 2.5
 	// growRegions is how many regions ahead of one that has become hot are looked at
 	// next, for as long as it is new.
 	growRegions, growSeconds = 12, 1.0
@@ -217,6 +222,8 @@ type batch struct {
 	since   float64
 	id      uint64 // the same for all looks
 	soon    bool   // its window is firstWindow at most
+	// search is how long its window is, in seconds, if strata are looked for.
+	search float64
 }
 
 // look is what a batch has seen of a region.
@@ -265,6 +272,7 @@ type Tracker struct {
 	moves                    uint64
 
 	addrs  []uint64
+	others []doubt // scratch of confirm
 	ranges []pagetable.Range
 	looks  []look
 	off    []float64 // by how much the regions of a batch surprise
@@ -839,21 +847,25 @@ func (t *Tracker) clearOldest(p *process, keys int, now float64) bool {
 }
 
 // confirm begins a batch of doubtful regions, with windows that suit the
-// hotter side.
+// hotter side, or of those in which strata are looked for.
 func (t *Tracker) confirm(p *process, now float64) bool {
-	b, huge := t.newBatch(), false
+	b, huge, forming := t.newBatch(), false, false
 	b.chosen = true
 	var k key
+	rates := 0.0
+	others := t.others[:0]
 	for len(p.doubtful) > 0 && len(b.blocks) < batchRegions && p.doubtful[len(p.doubtful)-1].due <= now {
-		block := p.doubtful[len(p.doubtful)-1].block
+		last := p.doubtful[len(p.doubtful)-1]
 		p.doubtful = p.doubtful[:len(p.doubtful)-1]
-		if i, found := slices.BinarySearchFunc(p.regions, block, byBlock); found && p.regions[i].sampleable() {
+		if i, found := slices.BinarySearchFunc(p.regions, last.block, byBlock); found && p.regions[i].sampleable() {
 			r := &p.regions[i]
+			isHuge, isForming := r.flags&policy.Huge != 0, p.forms(r)
 			if len(b.blocks) == 0 {
-				huge = r.flags&policy.Huge != 0
+				huge, forming = isHuge, isForming
 				k = key(r.key.boundary()*rungs + doubtRung)
 			}
-			if huge != (r.flags&policy.Huge != 0) {
+			if huge != isHuge || forming != isForming {
+				others = append(others, last)
 				continue
 			}
 			mask, biased := t.share(p, r, now), false
@@ -862,10 +874,38 @@ func (t *Tracker) confirm(p *process, now float64) bool {
 			}
 			if mask != 0 {
 				t.join(p, b, r, mask, biased)
+				rates += r.est.rate()
 			}
 		}
 	}
+	for _, o := range slices.Backward(others) {
+		p.doubtful = append(p.doubtful, o)
+	}
+	t.others = others
+	if forming {
+		b.search = t.searchWindow(p, k, rates/float64(max(len(b.blocks), 1)))
+	}
 	return t.begin(p, b, k, huge)
+}
+
+// forms tells whether strata are being looked for in a region.
+func (p *process) forms(r *region) bool { return r.detail != noDetail && p.detail(r) == nil }
+
+// searchWindow is in how many seconds a few pages of a hundred are accessed at a mean
+// rate: nearly all of the hot ones, if they have most of the accesses, and hardly any
+// other.
+func (t *Tracker) searchWindow(p *process, k key, rate float64) float64 {
+	longest := maxSearch
+	if b := t.boundaries(p).rates[k.boundary()]; b > 0 {
+		longest = min(longest, windowFor(b))
+	}
+	return min(max(searchPages/max(rate, minRate), minRung), max(longest, minRung))
+}
+
+// suits tells whether a window was about as long as the search for strata wants it.
+func (t *Tracker) suits(p *process, r *region, window float64) bool {
+	wanted := t.searchWindow(p, r.key, r.est.rate())
+	return window < wanted*searchSlack && window > wanted/searchSlack
 }
 
 // clearKey begins the next batch of a key's lap.
@@ -892,7 +932,7 @@ func (t *Tracker) clearKey(p *process, k key, now float64) bool {
 			continue
 		}
 		// Where strata are looked for, windows of doubt suit better.
-		if r.detail != noDetail && p.detail(r) == nil && r.seen.since(ticks(now)) < formSeconds {
+		if p.forms(r) && r.seen.since(ticks(now)) < formSeconds {
 			continue
 		}
 		// When the budget does not reach for all, the sure ones wait. After a phase
@@ -974,7 +1014,10 @@ func (t *Tracker) begin(p *process, b *batch, k key, huge bool) bool {
 		return true
 	}
 	w := t.window(p, k, huge)
-	if b.soon && !huge {
+	switch {
+	case b.search > 0:
+		w = b.search
+	case b.soon && !huge:
 		w = min(w, firstWindow)
 	}
 	b.due = b.from + w
@@ -1018,7 +1061,7 @@ func (t *Tracker) newBatch() *batch {
 		b := t.spare[n-1]
 		t.spare = t.spare[:n-1]
 		b.blocks, b.pieces, b.biased, b.unsure, b.repeats, b.id = b.blocks[:0], b.pieces[:0], 0, 0, 0, t.batches
-		b.chosen, b.soon = false, false
+		b.chosen, b.soon, b.search = false, false, 0
 		return b
 	}
 	return &batch{id: t.batches, blocks: make([]uint32, 0, batchRegions), pieces: make([]uint32, 0, batchRegions)}
@@ -1236,8 +1279,8 @@ func (t *Tracker) take(p *process, r *region, b *pagetable.Block, s sample, now 
 			p.pages[r.detail].goes(policy.AllPages(), r.flags&policy.MovedUp != 0)
 		}
 	}
-	if searched && r.turn == wholeTurn+1 && (s.pieces != r.movable || !s.chosen && float64(young) > mostRest*float64(seen)) {
-		r.turn-- // a part, or the window was too long to find anything: it is still to be done
+	if searched && r.turn == wholeTurn+1 && (s.pieces != r.movable || r.detail == noDetail && !t.suits(p, r, s.window)) {
+		r.turn-- // a part, or in a window that finds nothing: it is still to be done
 	}
 	if r.detail != noDetail {
 		t.form(p, r, b, s, dt)

@@ -308,6 +308,7 @@ func hotPages(rng *rand.Rand, n, run int) (set policy.PageSet) {
 
 // Hot pages are found wherever in their regions they lie, and their moves followed.
 func TestRegionsHotInPartsGetDetail(t *testing.T) {
+	const chance = 4 // pages that were taken for hot by chance may leave
 	for name, pages := range map[string]int{"single pages": 1, "pieces of 64 KiB": 16} {
 		t.Run(name, func(t *testing.T) {
 			tr, m, c := tracked(16, 0.05)
@@ -338,8 +339,9 @@ func TestRegionsHotInPartsGetDetail(t *testing.T) {
 				if up.Slot != 2 || up.Pages < 47 || up.Pages > 52 || up.Pages+rest.Pages != 512 || rest.Slot != 2 {
 					t.Errorf("region %d: %+v", i, p.Details[r.Detail])
 				}
-				// In most windows all hot pages are accessed, which tells the least rate.
-				if up.Rate < 10 || up.Rate > 200 || math.Abs(math.Log(float64(rest.Rate/0.8))) > 0.3 {
+				// In most windows all hot pages are accessed, which tells the least rate,
+				// and the few that were taken for hot by chance lower it.
+				if up.Rate < 5 || up.Rate > 200 || math.Abs(math.Log(float64(rest.Rate/0.8))) > 0.3 {
 					t.Errorf("region %d: rates %g and %g, want some 70 and 0.8", i, up.Rate, rest.Rate)
 				}
 				if bits.OnesCount8(up.Evidence) < 3 {
@@ -371,14 +373,14 @@ func TestRegionsHotInPartsGetDetail(t *testing.T) {
 					if want := map[policy.Slot]policy.Way{0: policy.WentUp}[q.Slot]; q.Pages > 1 && q.Went != want {
 						t.Errorf("went %d, want %d: %+v", q.Went, want, q)
 					}
-					if q.Pages > 0 && q.Stratum == 0 && (q.Slot == policy.NoSlot || q.Slot == 0 && (int(q.Pages) > want || int(q.Pages) < want-2)) { // one that was taken for hot by chance may leave
+					if q.Pages > 0 && q.Stratum == 0 && (q.Slot == policy.NoSlot || q.Slot == 0 && (int(q.Pages) > want || int(q.Pages) < want-chance)) {
 						t.Errorf("parts after a move: %+v", p.Details[r.Detail])
 					}
 				}
 				run(tr, c, 3)
 			}
 			back := tr.Movable(&policy.Move{ID: job, Addr: m.Base, Strata: 1, From: 0, To: 2, Kind: policy.Demotion})
-			if stray := back.And(set); stray != back || back.Count() < set.Count()-2 {
+			if stray := back.And(set); stray != back || back.Count() < set.Count()-chance {
 				t.Errorf("on the fast node are %d pages of %d", back.Count(), set.Count())
 			}
 		})
