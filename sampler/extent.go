@@ -34,6 +34,8 @@ const (
 	// passAccesses is what a pass over a page is: a cache line at a time. Accessed
 	// bits show only that there was one.
 	passAccesses = 128
+	// seenAccesses is the most that can be told from how many pages were accessed.
+	seenAccesses = 5
 	// passShare is the part of the pages that a pass touches.
 	passShare = 0.9
 )
@@ -45,6 +47,7 @@ type extent struct {
 	seconds  float32 // for which regions were looked at
 	accesses float32 // per page, in moments
 	hits     float32 // how many moments, those of one time being one
+	stays    float32 // how many turns lasted until the next sample, likewise
 	last     float32 // seconds; when the last one was seen
 	lasting  float32 // seconds; when a turn was last seen to last
 	series   *series // nil: none is kept
@@ -52,7 +55,8 @@ type extent struct {
 
 func (e *extent) age(now float64) {
 	keep := float32(math.Exp((float64(e.at) - now) / extentSeconds))
-	e.seconds, e.accesses, e.hits, e.at = e.seconds*keep, e.accesses*keep, e.hits*keep, float32(now)
+	e.seconds, e.accesses, e.at = e.seconds*keep, e.accesses*keep, float32(now)
+	e.hits, e.stays = e.hits*keep, e.stays*keep
 }
 
 // moments is the accesses per second and page that are made in moments, and the
@@ -85,16 +89,16 @@ func moments(extents []extent, i int, now float64) (rate, variance float64) {
 
 // inTurn tells whether a region that is hot has its turn in a step of so many seconds:
 // it has become so within this step, and in its extent no turn lasts for a good part
-// of a step. Where turns last, to follow them may pay.
-func (e *extent) inTurn(r *policy.Region, rate, period, now float64) bool {
+// of a step, as far as samples have seen: for so many seconds. Where turns last, to
+// follow them may pay.
+func (e *extent) inTurn(r *policy.Region, seen, rate, period, now float64) bool {
 	if !(period > 0) || float64(r.Rate) <= rate {
 		return false
 	}
-	stable := float64(r.Stable)
-	if stable > lastingPart*period && stable < (1-lastingPart)*period {
+	if seen > lastingPart*period && seen < (1-lastingPart)*period {
 		e.lasting = float32(now)
 	}
-	return stable < period/2 && now-float64(e.lasting) > 2*period
+	return float64(r.Stable) < period/2 && now-float64(e.lasting) > 2*period
 }
 
 // joinMoments adds what is done in moments to what a region's own samples say, and
@@ -135,18 +139,35 @@ func (p *process) extentOf(block uint32, now float64) *extent {
 	return &p.extents[i]
 }
 
-// lookedAt adds the window of a sample to the extent of its region, and what the
-// one before saw in a moment, if this one denies it.
-func (p *process) lookedAt(block uint32, now, window float64, accesses float32) {
+// lookedAt adds the window of a sample to the extent of its region.
+func (p *process) lookedAt(block uint32, now, window float64) {
 	e := p.extentOf(block, now)
 	e.age(now)
 	e.seconds += float32(window)
-	if accesses > 0 {
-		e.accesses += accesses
-		if float32(now)-e.last > extentMoment {
-			e.hits++ // what a batch sees at once is luck once
+}
+
+// sawTurn adds what a sample saw of a region that was not used before, to its extent;
+// stays if the next sample confirmed it.
+func (p *process) sawTurn(block uint32, now float64, accesses float32, stays bool) {
+	e := p.extentOf(block, now)
+	e.age(now)
+	// What stays may stay for good, and counts itself; of a step it is a turn.
+	counts := !stays || p.steps.period() > 0
+	if float32(now)-e.last > extentMoment { // what a batch sees at once is luck once
+		if stays {
+			e.stays++
 		}
-		e.last = float32(now)
+		if counts {
+			e.hits++
+		}
+	}
+	e.last = float32(now)
+	if 2*e.stays > e.hits {
+		// Not a pass, but part of something that takes longer than a sample.
+		accesses = min(accesses, seenAccesses)
+	}
+	if counts {
+		e.accesses += accesses
 	}
 }
 

@@ -97,11 +97,10 @@ func TestExtentLearnsMoments(t *testing.T) {
 	now := 0.0
 	for i := range 100_000 {
 		now = float64(i) / 100
-		accesses := float32(0)
+		p.lookedAt(uint32(i%extentRegions), now, 0.1)
 		if i%20 == 0 {
-			accesses = accessesOf(64, 64)
+			p.sawTurn(uint32(i%extentRegions), now, accessesOf(64, 64), false)
 		}
-		p.lookedAt(uint32(i%extentRegions), now, 0.1, accesses)
 	}
 	const want = passAccesses / 2.0
 	rate, variance := moments(p.extents, 0, now)
@@ -116,7 +115,8 @@ func TestExtentLearnsMoments(t *testing.T) {
 	// What many regions show at one time is luck once.
 	p = &process{}
 	for i := range 64 {
-		p.lookedAt(uint32(i), 5, 0.1, passAccesses)
+		p.lookedAt(uint32(i), 5, 0.1)
+		p.sawTurn(uint32(i), 5, passAccesses, false)
 	}
 	if rate, _ := moments(p.extents, 0, 5); rate != 0 {
 		t.Errorf("rate %g from a single moment", rate)

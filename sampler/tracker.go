@@ -1261,15 +1261,12 @@ func (t *Tracker) take(p *process, r *region, b *pagetable.Block, s sample, now 
 	if v == changed {
 		t.recentChanged++
 	}
-	if !s.chosen || v == denied && r.moment > 0 {
-		window, moment := s.window, float32(0)
-		if s.chosen {
-			window = 0 // it was chosen for the moment
-		}
-		if v == denied {
-			moment = r.moment
-		}
-		p.lookedAt(r.block, now, window, moment)
+	if !s.chosen {
+		p.lookedAt(r.block, now, s.window)
+	}
+	if (v == denied || v == changed) && r.moment > 0 {
+		p.sawTurn(r.block, now, r.moment, v == changed)
+		r.moment = 0
 	}
 	r.key = t.keyOf(p, r)
 	r.disperse(b, s)
@@ -1346,7 +1343,7 @@ func (t *Tracker) refine(p *process, r *region, b *pagetable.Block, s sample, dt
 		t.recentChanged++
 	}
 	if !s.chosen {
-		p.lookedAt(r.block, now, s.window, 0)
+		p.lookedAt(r.block, now, s.window)
 	}
 	r.turn++
 	r.seen, r.flags = s.now, r.flags&^doubted
@@ -1659,7 +1656,7 @@ func (t *Tracker) Snapshot() []policy.Process {
 			if d := p.detail(r); d != nil {
 				q.Detail, d.stale = r.detail, false
 			} else if at >= 0 && p.extents[at].id == r.block/extentRegions {
-				inTurn := p.extents[at].inTurn(&q, rate, s.Period, seconds)
+				inTurn := p.extents[at].inTurn(&q, r.changed.since(r.seen), rate, s.Period, seconds)
 				if joinMoments(&q, rate, variance, inTurn) && s.Period > 0 {
 					q.Flags |= policy.Periodic
 				}
