@@ -4,6 +4,7 @@ package main
 
 import (
 	"errors"
+	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
@@ -152,7 +153,7 @@ func TestSummary(t *testing.T) {
 }
 
 func TestUsage(t *testing.T) {
-	for _, args := range [][]string{{"-only", "z"}, {"-runs", "0"}, {"-update", "-patterns", "zipf"}, {"x"}, {"-nothing"}, {"-length", "1s"}} {
+	for _, args := range [][]string{{"-only", "z"}, {"-runs", "0"}, {"-update", "-patterns", "zipf"}, {"x"}, {"-nothing"}, {"-length", "1s"}, {"-resume"}} {
 		var out, errs strings.Builder
 		if code := run(t.Context(), args, nil, &out, &errs); code != 2 || out.Len() > 0 || errs.Len() == 0 {
 			t.Errorf("%v: exit %d, %q, %q", args, code, out.String(), errs.String())
@@ -186,5 +187,30 @@ func TestSuiteTable(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, verdicts); diff != "" {
 		t.Errorf("(-want +got)\n%s\n%s", diff, got)
+	}
+}
+
+// TestSavedSeries: a run that was saved is read back as it was, one that was not is to be made, and a torn file is an error.
+func TestSavedSeries(t *testing.T) {
+	dir := t.TempDir()
+	want := scenario.Series{Name: "f zipf 0.99 1, tierd", Mover: scenario.Tierd, Release: "6.12", Samples: []scenario.Sample{{T: 1, MovedBytes: 2}}, Waited: -1}
+	if err := save(dir, &want); err != nil {
+		t.Fatal(err)
+	}
+	got, err := saved(dir, want.Name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, *got); diff != "" {
+		t.Error(diff)
+	}
+	if _, err := saved(dir, "f zipf 0.99 2, tierd"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a run that was not saved: %v", err)
+	}
+	if err := os.WriteFile(seriesFile(dir, want.Name), []byte(`{"name":`), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := saved(dir, want.Name); err == nil || errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a torn file: %v", err)
 	}
 }

@@ -37,6 +37,7 @@ type bench struct {
 	runs     int
 	length   time.Duration
 	series   string
+	resume   bool
 	size     load.Bytes
 	patterns string
 	programs scenario.Programs
@@ -81,6 +82,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	flags.DurationVar(&b.length, "length", 100*time.Second, "length of the runs of a and b; the hot set shifts in the middle")
 	flags.Var(&b.size, "host-size", "memory of the process of e")
 	flags.StringVar(&b.series, "series", "", "folder that every run's series is written to")
+	flags.BoolVar(&b.resume, "resume", false, "take the runs that -series already has from there; they must be of this build")
 	verbose := flags.Bool("v", false, "show what tierd logs")
 	update := flags.Bool("update", false, "rewrite the tables of "+document)
 	if err := flags.Parse(args); err != nil {
@@ -95,6 +97,10 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}
 	if *update && b.patterns != "" {
 		fmt.Fprintln(stderr, "bench: -update wants all -patterns")
+		return 2
+	}
+	if b.resume && b.series == "" {
+		fmt.Fprintln(stderr, "bench: -resume wants a folder of -series")
 		return 2
 	}
 	if flags.NArg() > 0 || b.runs < 1 || b.length < 20*time.Second {

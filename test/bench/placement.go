@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
@@ -53,6 +54,11 @@ func (b *bench) scenario(ctx context.Context, c scenario.Scenario) (*scenario.Se
 	next := 0.0
 	name, mover, d := c.Name, c.Mover, c.Duration
 	c.Name = name + ", " + string(mover)
+	if b.resume {
+		if s, err := saved(b.series, c.Name); err == nil || !errors.Is(err, fs.ErrNotExist) {
+			return s, err
+		}
+	}
 	c.Kernel, c.LA57, c.Parallel, c.Config, c.Programs, c.Log = b.kernel, true, true, tierdConfig, b.programs, b.log
 	begun := false
 	watch := func(p scenario.Sample) {
@@ -95,8 +101,29 @@ func save(dir string, s *scenario.Series) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	name := strings.ReplaceAll(strings.ReplaceAll(s.Name, ", ", "-"), " ", "-")
-	return os.WriteFile(filepath.Join(dir, name+".json"), data, 0o644)
+	path := seriesFile(dir, s.Name)
+	if err := os.WriteFile(path+".new", data, 0o644); err != nil {
+		return err
+	}
+	return os.Rename(path+".new", path)
+}
+
+// saved reads a series back; fs.ErrNotExist if there is none.
+func saved(dir, name string) (*scenario.Series, error) {
+	path := seriesFile(dir, name)
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	s := new(scenario.Series)
+	if err := json.Unmarshal(data, s); err != nil {
+		return nil, fmt.Errorf("%s: %w", filepath.Base(path), err)
+	}
+	return s, nil
+}
+
+func seriesFile(dir, name string) string {
+	return filepath.Join(dir, strings.ReplaceAll(strings.ReplaceAll(name, ", ", "-"), " ", "-")+".json")
 }
 
 // pair is a run of tierd and one of the kernel, one after the other.
