@@ -11,10 +11,10 @@ import (
 	"unsafe"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
 
 	"github.com/tierd/tierd/policy"
+	"github.com/tierd/tierd/sampler/internal/bpf"
 )
 
 // Unavailable says why the page tables of this host cannot be read, and what
@@ -71,29 +71,13 @@ func Open(ranges []PhysRange) (*Source, error) {
 	}
 	s, err := load(formats[0], ranges)
 	if err != nil {
-		return nil, &Unavailable{Step: "load", Err: err, Hint: loadHint(err)}
+		return nil, &Unavailable{Step: "load", Err: err, Hint: bpf.LoadHint(err)}
 	}
 	if err := s.calibrate(formats, ranges); err != nil {
 		s.Close()
 		return nil, err
 	}
 	return s, nil
-}
-
-func loadHint(err error) string {
-	// Without the kernel's types the library says the same as without BPF.
-	_, noTypes := btf.LoadKernelSpec()
-	switch {
-	case errors.Is(err, unix.ENOSYS):
-		return "the kernel needs CONFIG_BPF_SYSCALL=y and at least version 6.1"
-	case errors.Is(err, unix.EPERM):
-		return "give tierd CAP_BPF and CAP_PERFMON; kernel lockdown in confidentiality mode forbids it altogether"
-	case noTypes != nil, errors.Is(err, btf.ErrNotFound), errors.Is(err, os.ErrNotExist):
-		return "boot a kernel with CONFIG_DEBUG_INFO_BTF=y"
-	case errors.Is(err, ebpf.ErrNotSupported), errors.Is(err, unix.EINVAL):
-		return "the kernel needs CONFIG_BPF_SYSCALL=y and at least version 6.1"
-	}
-	return ""
 }
 
 // granule is the smallest power of two of pages that lets the table of

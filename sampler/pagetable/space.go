@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tierd/tierd/policy"
+	"github.com/tierd/tierd/sampler/internal/bpf"
 )
 
 // ErrGone: the process has exited, or has no address space any more.
@@ -98,11 +99,11 @@ type Space struct {
 // Attach opens the address space of the thread group leader pid. The pidfd
 // stays the caller's.
 func (s *Source) Attach(pid, pidfd int) (*Space, error) {
-	walk, err := linkTask(s.coll.Programs[walkProgWalkTask].FD(), pid)
+	walk, err := bpf.LinkTask(s.coll.Programs[walkProgWalkTask].FD(), pid)
 	if err != nil {
 		return nil, err
 	}
-	list, err := linkTask(s.coll.Programs[walkProgListVmas].FD(), pid)
+	list, err := bpf.LinkTask(s.coll.Programs[walkProgListVmas].FD(), pid)
 	if err != nil {
 		unix.Close(walk)
 		return nil, err
@@ -118,7 +119,7 @@ func (p *Space) Close() {
 
 func (p *Space) run() error {
 	p.s.res.Visited, p.s.res.Done = 0, 0
-	if err := runIter(p.walk, p.s.buf, false, nil); err != nil {
+	if err := bpf.RunIter(p.walk, p.s.buf, false, nil); err != nil {
 		return err
 	}
 	if p.s.res.Visited < 2 {
@@ -174,7 +175,7 @@ const (
 func (p *Space) giveWay() error {
 	for range maxPauses {
 		pause := unix.Timespec{Nsec: clearPause}
-		brief(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&pause)), 0, 0, 0, 0)
+		bpf.Brief(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&pause)), 0, 0, 0, 0)
 		p.s.req.Mode = modeWaiters
 		if err := p.run(); err != nil {
 			return err
@@ -208,7 +209,7 @@ func (p *Space) Clear(ranges []Range) (uint64, error) {
 			size += ranges[n].End - ranges[n].Start
 			n++
 		}
-		r, errno := brief(unix.SYS_PROCESS_MADVISE, uintptr(p.pidfd), uintptr(unsafe.Pointer(&p.iov[0])), uintptr(n), unix.MADV_COLD, 0)
+		r, errno := bpf.Brief(unix.SYS_PROCESS_MADVISE, uintptr(p.pidfd), uintptr(unsafe.Pointer(&p.iov[0])), uintptr(n), unix.MADV_COLD, 0)
 		switch errno {
 		case 0:
 			cleared += uint64(r)
@@ -249,7 +250,7 @@ func (p *Space) Mappings(visit func(Run)) (vmas, policyMode int, err error) {
 		}
 	}
 	size := int(unsafe.Sizeof(walkRun{}))
-	err = runIter(p.list, p.s.buf, true, func(b []byte) {
+	err = bpf.RunIter(p.list, p.s.buf, true, func(b []byte) {
 		for ; len(b) >= size; b = b[size:] {
 			deliver((*walkRun)(unsafe.Pointer(&b[0])))
 		}

@@ -1,4 +1,4 @@
-package pagetable
+package bpf
 
 import (
 	"fmt"
@@ -17,21 +17,21 @@ const (
 	bpfTraceIter  = 28
 )
 
-// brief makes a system call that normally ends within about a millisecond
+// Brief makes a system call that normally ends within about a millisecond
 // (clearing may wait for the lock of the address space), without telling the
 // Go scheduler: for each call of more than 20 µs that it knows of,
 // its monitor thread wakes up some fifty times, which costs more than sampling
 // itself. The price is that a garbage collection may have to wait for the call.
 //
 //go:uintptrescapes
-func brief(trap, a, b, c, d, e uintptr) (uintptr, unix.Errno) {
+func Brief(trap, a, b, c, d, e uintptr) (uintptr, unix.Errno) {
 	r, _, errno := unix.RawSyscall6(trap, a, b, c, d, e, 0)
 	return r, errno
 }
 
-func bpf(cmd int, attr unsafe.Pointer, size uintptr) (int, error) {
+func call(cmd int, attr unsafe.Pointer, size uintptr) (int, error) {
 	for {
-		fd, errno := brief(unix.SYS_BPF, uintptr(cmd), uintptr(attr), size, 0, 0)
+		fd, errno := Brief(unix.SYS_BPF, uintptr(cmd), uintptr(attr), size, 0, 0)
 		switch errno {
 		case 0:
 			return int(fd), nil
@@ -42,8 +42,8 @@ func bpf(cmd int, attr unsafe.Pointer, size uintptr) (int, error) {
 	}
 }
 
-// linkTask makes an iterator link that visits one thread only.
-func linkTask(prog, tid int) (int, error) {
+// LinkTask makes an iterator link that visits one thread only, and returns its file descriptor.
+func LinkTask(prog, tid int) (int, error) {
 	info := &struct{ tid, pid, pidfd, pad uint32 }{tid: uint32(tid)}
 	// Its address is hidden in a number: it must not move.
 	var pin runtime.Pinner
@@ -54,30 +54,30 @@ func linkTask(prog, tid int) (int, error) {
 		info                        uint64
 		infoLen, pad                uint32
 	}{prog: uint32(prog), attach: bpfTraceIter, info: uint64(uintptr(unsafe.Pointer(info))), infoLen: uint32(unsafe.Sizeof(*info))}
-	fd, err := bpf(bpfLinkCreate, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
+	fd, err := call(bpfLinkCreate, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
 	if err != nil {
 		return -1, fmt.Errorf("bpf link: %w", err)
 	}
 	return fd, nil
 }
 
-// runIter runs a link's program once and passes on what it writes. mayWait is
+// RunIter runs a link's program once and passes on what it writes. mayWait is
 // for programs that are no brief call: a walk over mappings waits for the
 // process's lock.
-func runIter(link int, buf []byte, mayWait bool, write func([]byte)) error {
+func RunIter(link int, buf []byte, mayWait bool, write func([]byte)) error {
 	attr := struct{ link, flags uint32 }{link: uint32(link)}
-	fd, err := bpf(bpfIterCreate, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
+	fd, err := call(bpfIterCreate, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
 	if err != nil {
 		return fmt.Errorf("bpf iterator: %w", err)
 	}
-	defer brief(unix.SYS_CLOSE, uintptr(fd), 0, 0, 0, 0)
+	defer Brief(unix.SYS_CLOSE, uintptr(fd), 0, 0, 0, 0)
 	for {
 		var n uintptr
 		var errno unix.Errno
 		if mayWait {
 			n, _, errno = unix.Syscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(&buf[0])), uintptr(len(buf)))
 		} else {
-			n, errno = brief(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(&buf[0])), uintptr(len(buf)), 0, 0)
+			n, errno = Brief(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(&buf[0])), uintptr(len(buf)), 0, 0)
 		}
 		switch {
 		case errno == unix.EINTR || errno == unix.EAGAIN:

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Counts the hint faults of NUMA balancing in the watched address spaces, by 2 MiB
+ * of memory and by the node of the CPU that touched it.
+ *
+ * The functions that decide where the page of a hint fault belongs are called for
+ * base pages and for huge ones, with all that is asked for: do_numa_page itself is
+ * inlined. At their exit the flags say whether the page lay on the CPU's node.
+ */
+typedef unsigned int __u32;
+typedef unsigned long long __u64;
+
+#define SEC(name) __attribute__((section(name), used))
+#define core __attribute__((preserve_access_index))
+#define __uint(name, val) int(*name)[val]
+#define __type(name, val) typeof(val) *name
+#define NULL ((void *)0)
+
+char LICENSE[] SEC("license") = "GPL";
+
+/* The helpers in use, by their number in include/uapi/linux/bpf.h. */
+static void *(*bpf_map_lookup_elem)(void *map, const void *key) = (void *)1;
+static long (*bpf_map_update_elem)(void *map, const void *key, const void *value, __u64 flags) = (void *)2;
+static long (*bpf_probe_read_kernel)(void *dst, __u32 size, const void *from) = (void *)113;
+static __u64 (*bpf_get_numa_node_id)(void) = (void *)42;
+
+#define BPF_MAP_TYPE_HASH 1
+#define BPF_MAP_TYPE_LRU_HASH 9
+#define BPF_MAP_TYPE_ARRAY_OF_MAPS 12
+#define BPF_NOEXIST 1
+#define BLOCK_SHIFT 21
+#define TNF_FAULT_LOCAL 0x08 /* include/linux/sched/numa_balancing.h */
+
+struct mm_struct;
+
+struct vm_area_struct {
+	struct mm_struct *vm_mm;
+} core;
+
+struct vm_fault {
+	struct vm_area_struct *vma;
+} core;
+
+struct task_struct {
+	struct mm_struct *mm;
+} core;
+
+struct bpf_iter__task {
+	struct task_struct *task;
+} core;
+
+/* What is known of 2 MiB of one address space. */
+struct place {
+	__u64 block; /* address >> BLOCK_SHIFT */
+	__u32 space; /* a value of spaces */
+	__u32 node;  /* of the CPU */
+};
+
+struct faults {
+	__u32 local; /* the page lay on that node */
+	__u32 remote;
+};
+
+/* The watched address spaces: an mm has a new one's address after each execve. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u64);
+	__type(value, __u32);
+} spaces SEC(".maps");
+
+struct counts {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 65536);
+	__type(key, struct place);
+	__type(value, struct faults);
+};
+
+struct counts counts_0 SEC(".maps");
+struct counts counts_1 SEC(".maps");
+
+/* One is filled while the other is read. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 2);
+	__type(key, __u32);
+	__uint(value_size, sizeof(__u32));
+	struct counts *values[2];
+} buffers SEC(".maps") = {.values = {&counts_0, &counts_1}};
+
+__u32 active; /* the buffer that is filled */
+__u64 seen;   /* faults of watched spaces; what the buffers lack of it is lost */
+
+static void count(struct mm_struct *mm, __u64 addr, const int *flags)
+{
+	__u64 key = (__u64)mm;
+	__u32 *space = bpf_map_lookup_elem(&spaces, &key);
+	__u32 which = active & 1;
+	struct place at = {};
+	struct faults *f, first = {};
+	void *counts;
+	int how = 0;
+
+	if (!space)
+		return;
+	__sync_fetch_and_add(&seen, 1);
+	counts = bpf_map_lookup_elem(&buffers, &which);
+	if (!counts)
+		return;
+	at.block = addr >> BLOCK_SHIFT;
+	at.space = *space;
+	at.node = bpf_get_numa_node_id();
+	bpf_probe_read_kernel(&how, sizeof(how), flags);
+	f = bpf_map_lookup_elem(counts, &at);
+	if (!f) {
+		/* Another CPU may be first. */
+		bpf_map_update_elem(counts, &at, &first, BPF_NOEXIST);
+		f = bpf_map_lookup_elem(counts, &at);
+		if (!f)
+			return;
+	}
+	__sync_fetch_and_add(how & TNF_FAULT_LOCAL ? &f->local : &f->remote, 1);
+}
+
+/* numa_migrate_check(folio, vmf, addr, flags, writable, last_cpupid), from 6.12 on */
+SEC("fexit/numa_migrate_check")
+int checked(__u64 *ctx)
+{
+	struct vm_fault *vmf = (struct vm_fault *)ctx[1];
+
+	count(vmf->vma->vm_mm, ctx[2], (const int *)ctx[3]);
+	return 0;
+}
+
+/* numa_migrate_prep(folio, vmf, addr, page_nid, flags), in 6.10 and 6.11 */
+SEC("fexit/numa_migrate_prep")
+int prepared_fault(__u64 *ctx)
+{
+	struct vm_fault *vmf = (struct vm_fault *)ctx[1];
+
+	count(vmf->vma->vm_mm, ctx[2], (const int *)ctx[4]);
+	return 0;
+}
+
+/* numa_migrate_prep(page, vma, addr, page_nid, flags), before that */
+SEC("fexit/numa_migrate_prep")
+int prepared(__u64 *ctx)
+{
+	struct vm_area_struct *vma = (struct vm_area_struct *)ctx[1];
+
+	count(vma->vm_mm, ctx[2], (const int *)ctx[4]);
+	return 0;
+}
+
+__u64 found; /* the address space of the task that the iterator visits */
+
+SEC("iter/task")
+int find(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+
+	if (task)
+		found = (__u64)task->mm;
+	return 0;
+}

@@ -1,0 +1,247 @@
+package hintfault
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
+	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
+
+	"github.com/tierd/tierd/sampler/internal/bpf"
+)
+
+// Unavailable says why hint faults cannot be heard on this host, and what an operator
+// can do about it.
+type Unavailable struct {
+	// Step is what was tried: "hook", "load", "attach".
+	Step string
+	Err  error
+	Hint string
+}
+
+func (u *Unavailable) Error() string { return fmt.Sprintf("hint faults: %s: %v", u.Step, u.Err) }
+
+// Unwrap returns the cause.
+func (u *Unavailable) Unwrap() error { return u.Err }
+
+// ErrGone: the process has exited, or has no address space any more.
+var ErrGone = errors.New("process is gone")
+
+const (
+	blockShift = 21
+	// grace is how long programs that were running when the buffers changed places may
+	// still write into the one that is read.
+	grace = time.Millisecond
+	// batch is how many entries are read at once.
+	batch = 1024
+)
+
+// SpaceID names a watched address space; a Source never uses one twice.
+type SpaceID uint32
+
+// Faults is what was heard of 2 MiB of an address space since the last time.
+type Faults struct {
+	Space SpaceID
+	// Addr is a multiple of 2 MiB.
+	Addr uint64
+	// Node is that of the CPUs that touched it.
+	Node int
+	// Local counts the faults whose page lay on that node, Remote the others; each is a
+	// page, whatever its size.
+	Local, Remote uint32
+}
+
+// Stats counts since the Source was opened.
+type Stats struct {
+	// Faults are those of watched address spaces, Lost those of them that no
+	// Drain has told of, because there were more places than the maps can hold.
+	Faults, Lost uint64
+}
+
+// Source hears hint faults. Open makes one.
+type Source struct {
+	coll    *ebpf.Collection
+	hook    link.Link
+	counts  [2]*ebpf.Map
+	buf     []byte
+	active  uint32
+	next    SpaceID
+	told    uint64
+	stats   Stats
+	keys    []hintPlace
+	values  []hintFaults
+	drained []Faults
+}
+
+// Watched is an address space whose faults are counted.
+type Watched interface {
+	// ID is what Drain calls it.
+	ID() SpaceID
+	// Close ends the counting.
+	Close()
+}
+
+type space struct {
+	s  *Source
+	mm uint64
+	id SpaceID
+}
+
+// hook finds the function that decides about hint faults, and the program for it.
+func hook() (program string, err error) {
+	spec, err := btf.LoadKernelSpec()
+	if err != nil {
+		return "", &Unavailable{Step: "hook", Err: err, Hint: "boot a kernel with CONFIG_DEBUG_INFO_BTF=y"}
+	}
+	return hookOf(spec)
+}
+
+func hookOf(spec *btf.Spec) (program string, err error) {
+	for name, program := range map[string]string{"numa_migrate_check": hintProgChecked, "numa_migrate_prep": hintProgPrepared} {
+		var f *btf.Func
+		if err := spec.TypeByName(name, &f); err != nil {
+			continue
+		}
+		proto, ok := f.Type.(*btf.FuncProto)
+		if !ok || len(proto.Params) < 4 {
+			continue
+		}
+		second, ok := proto.Params[1].Type.(*btf.Pointer)
+		if !ok {
+			continue
+		}
+		s, ok := btf.UnderlyingType(second.Target).(*btf.Struct)
+		switch {
+		case !ok:
+		case program == hintProgPrepared && s.Name == "vm_fault":
+			return hintProgPreparedFault, nil
+		case program == hintProgPrepared && s.Name == "vm_area_struct", program == hintProgChecked && s.Name == "vm_fault":
+			return program, nil
+		}
+	}
+	return "", &Unavailable{
+		Step: "hook", Err: errors.New("this kernel has no function numa_migrate_check or numa_migrate_prep that can be hooked"),
+		Hint: "the kernel needs CONFIG_NUMA_BALANCING=y",
+	}
+}
+
+// Open attaches the program. The error is an *Unavailable.
+func Open() (*Source, error) {
+	program, err := hook()
+	if err != nil {
+		return nil, err
+	}
+	spec, err := loadHint()
+	if err != nil {
+		return nil, &Unavailable{Step: "load", Err: err}
+	}
+	for name := range spec.Programs {
+		if name != program && name != hintProgFind {
+			delete(spec.Programs, name)
+		}
+	}
+	coll, err := ebpf.NewCollection(spec)
+	if err != nil {
+		return nil, &Unavailable{Step: "load", Err: err, Hint: bpf.LoadHint(err)}
+	}
+	s := &Source{
+		coll: coll, counts: [2]*ebpf.Map{coll.Maps[hintMapCounts0], coll.Maps[hintMapCounts1]}, buf: make([]byte, 64),
+		keys: make([]hintPlace, batch), values: make([]hintFaults, batch),
+	}
+	s.hook, err = link.AttachTracing(link.TracingOptions{Program: coll.Programs[program]})
+	if err != nil {
+		coll.Close()
+		return nil, &Unavailable{Step: "attach", Err: err, Hint: "some sandboxes and kernels without ftrace refuse to hook functions"}
+	}
+	return s, nil
+}
+
+// Close detaches the program and forgets everything.
+func (s *Source) Close() {
+	s.hook.Close()
+	s.coll.Close()
+}
+
+// Watch begins to count the faults of the address space that the thread group leader pid
+// has now. After an execve it has another one.
+func (s *Source) Watch(pid int) (Watched, error) {
+	fd, err := bpf.LinkTask(s.coll.Programs[hintProgFind].FD(), pid)
+	if err != nil {
+		return nil, fmt.Errorf("hint faults: %w", err)
+	}
+	defer unix.Close(fd)
+	found := s.coll.Variables[hintVarFound]
+	if err := found.Set(uint64(0)); err != nil {
+		return nil, fmt.Errorf("hint faults: %w", err)
+	}
+	if err := bpf.RunIter(fd, s.buf, false, nil); err != nil {
+		return nil, fmt.Errorf("hint faults: %w", err)
+	}
+	w := &space{s: s, id: s.next}
+	if err := found.Get(&w.mm); err != nil {
+		return nil, fmt.Errorf("hint faults: %w", err)
+	}
+	if w.mm == 0 {
+		return nil, ErrGone
+	}
+	if err := s.coll.Maps[hintMapSpaces].Put(w.mm, uint32(w.id)); err != nil {
+		return nil, fmt.Errorf("hint faults: watch: %w", err)
+	}
+	s.next++
+	return w, nil
+}
+
+func (p *space) ID() SpaceID { return p.id }
+
+func (p *space) Close() {
+	var id uint32
+	spaces := p.s.coll.Maps[hintMapSpaces]
+	// The address may be another process's by now.
+	if spaces.Lookup(p.mm, &id) == nil && SpaceID(id) == p.id {
+		_ = spaces.Delete(p.mm)
+	}
+}
+
+// Drain returns what was heard since the last time, in no order. The result is valid
+// until the next call.
+func (s *Source) Drain() ([]Faults, error) {
+	var seen uint64
+	if err := s.coll.Variables[hintVarSeen].Get(&seen); err != nil {
+		return nil, fmt.Errorf("hint faults: %w", err)
+	}
+	full := s.counts[s.active]
+	s.active = 1 - s.active
+	if err := s.coll.Variables[hintVarActive].Set(s.active); err != nil {
+		return nil, fmt.Errorf("hint faults: %w", err)
+	}
+	time.Sleep(grace)
+	s.drained = s.drained[:0]
+	var cursor ebpf.MapBatchCursor
+	for {
+		n, err := full.BatchLookupAndDelete(&cursor, s.keys, s.values, nil)
+		for i := range n {
+			k, v := &s.keys[i], &s.values[i]
+			s.told += uint64(v.Local) + uint64(v.Remote)
+			s.drained = append(s.drained, Faults{
+				Space: SpaceID(k.Space), Addr: k.Block << blockShift, Node: int(k.Node), Local: v.Local, Remote: v.Remote,
+			})
+		}
+		if errors.Is(err, ebpf.ErrKeyNotExist) {
+			break
+		}
+		if err != nil {
+			return s.drained, fmt.Errorf("hint faults: %w", err)
+		}
+	}
+	// What was seen before the buffers changed places has been told, if it was not
+	// pushed out by others.
+	s.stats.Faults = seen
+	s.stats.Lost = max(s.stats.Lost, seen-min(s.told, seen))
+	return s.drained, nil
+}
+
+// Stats are those of the last Drain.
+func (s *Source) Stats() Stats { return s.stats }
