@@ -346,19 +346,11 @@ func (c *Controller) Done(moves []Done) {
 				l.owed, l.owedAt = l.owed+cost, c.now
 				l.victim, l.victimStrata = at, d.Strata
 			}
-			if e, fresh, ok := l.leave(at, d.Strata, d.Pages, c.now, c.p.Window); ok {
-				if !e.excused {
-					b.undone += e.pages
-				}
-				if fresh && e.probe {
-					b.probed(undone, c.now)
-				}
-				if fresh {
-					c.tell(&e, undone)
-				}
-				c.cool.double(at, c.now, c.p.Cooldown, c.p.Window)
-			}
+			c.undo(b, at, d)
 			continue
+		}
+		if why.rule == Near && l.returns(at, d.From, d.To) {
+			c.undo(b, at, d)
 		}
 		e := entry{
 			at: at, strata: d.Strata, pages: d.Pages, workload: why.workload, from: d.From, to: d.To,
@@ -376,6 +368,24 @@ func (c *Controller) Done(moves []Done) {
 			b.tried++
 		}
 	}
+}
+
+// undo books a move that takes a region away from where a promotion brought it.
+func (c *Controller) undo(b *breaker, at spot, d *Done) {
+	e, fresh, ok := c.ledger.leave(at, d.Strata, d.Pages, c.now, c.p.Window)
+	if !ok {
+		return
+	}
+	if !e.excused {
+		b.undone += e.pages
+	}
+	if fresh && e.probe {
+		b.probed(undone, c.now)
+	}
+	if fresh {
+		c.tell(&e, undone)
+	}
+	c.cool.double(at, c.now, c.p.Cooldown, c.p.Window)
 }
 
 // settled tells a workload what became of a promotion of its own.

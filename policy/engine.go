@@ -99,6 +99,7 @@ func (e *Engine) Decide(s *Snapshot, p Params) *Plan {
 	for t := 0; t < e.slowest; t++ {
 		e.promote(t)
 	}
+	e.bringNear()
 	e.countFixed()
 
 	plan.Moves, plan.Terms = e.merge()
@@ -266,19 +267,25 @@ func (e *Engine) worth(from, to int) float64 {
 }
 
 // target chooses the node of a tier for bytes of a process, leaving the nodes'
-// headroom if spare is true; NoSlot when none has the room. All that the engine
-// knows of near and far belongs here: among the nodes of one tier it takes the
-// one with the most room, the first of equals. A workload has no room beyond its
-// limit.
+// headroom if spare is true; NoSlot when none has the room. Among the nodes of one tier
+// it takes the nearest to where the unit is used from, of those the one with the
+// most room, and the first of equals. A workload has no room beyond its limit.
 func (e *Engine) target(u *unit, tier int, bytes int64, spare bool) Slot {
 	best := NoSlot
 	if e.limited && e.over(tier, e.workload(u), bytes) > 0 {
 		return best
 	}
 	for _, n := range e.nodesOf[tier] {
-		if e.room(n, spare) >= bytes && (best == NoSlot || e.avail[n] > e.avail[best]) {
-			best = n
+		if e.room(n, spare) < bytes {
+			continue
 		}
+		if best != NoSlot {
+			far, least := e.s.stretch(u.home, n), e.s.stretch(u.home, best)
+			if far > least || far == least && e.avail[n] <= e.avail[best] {
+				continue
+			}
+		}
+		best = n
 	}
 	return best
 }
@@ -573,12 +580,11 @@ type blocked struct {
 // workload's share. It returns the rule that forbids it, or none.
 func (e *Engine) raise(i uint32, t int, claims bool) Rule {
 	u := &e.units[i]
-	from := e.tier(u)
 	to, h := e.target(u, t, u.bytes(), true), e.horizon(u)
 	if to != NoSlot {
 		h = e.fillHorizon(u)
 	}
-	value := float64(u.rate) * float64(u.pages) * e.gap(from, t) * h
+	value := float64(u.rate) * float64(u.pages) * e.saves(u, to, t) * h
 	cost := float64(u.pages) * e.moveCost()
 	e.test.weighed(value, cost, h, 0)
 	if !(value >= e.p.Payback*cost) || value == 0 {
@@ -593,6 +599,9 @@ func (e *Engine) raise(i uint32, t int, claims bool) Rule {
 	}
 	if e.wouldLeave(u, t) {
 		return VetoRoom
+	}
+	if e.nearerBelow(u, t, to) {
+		return VetoPayback
 	}
 	mark := len(e.steps)
 	e.add(i, to, Promotion, Reason{Rule: Fill, Rate: u.rate, Payback: ratio(value / cost)})

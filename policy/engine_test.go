@@ -577,7 +577,7 @@ func TestVetoOrder(t *testing.T) {
 	for _, r := range Vetoes {
 		got = append(got, string(r))
 	}
-	const want = "immovable bound shared pressure breaker cooldown evidence payback limit share separation sweep room budget"
+	const want = "immovable bound shared rival pressure breaker cooldown evidence payback limit share separation sweep room budget"
 	if s := strings.Join(got, " "); s != want {
 		t.Errorf("vetoes in the order %q", s)
 	}

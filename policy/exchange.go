@@ -15,6 +15,13 @@ func (e *Engine) exchange(i uint32, t int, value, cost float64, claims bool) Rul
 	if to == NoSlot {
 		return rule
 	}
+	if c.home != 0 {
+		value *= e.saves(c, to, t) / e.saves(c, NoSlot, t) // to may not be the nearest
+		if e.nearerBelow(c, t, to) {
+			e.picks = e.picks[:0]
+			return VetoPayback
+		}
+	}
 	picks := e.picks // the cascades below append to e.picks behind these
 	defer func() { e.picks = e.picks[:0] }()
 
@@ -255,7 +262,11 @@ func (e *Engine) coldest(t int) (best *walk) {
 // loss is what a demotion loses in a time, in seconds.
 func (e *Engine) loss(st *step, seconds float64) float64 {
 	v := &e.units[st.unit]
-	return float64(v.rate) * float64(v.pages) * e.gap(int(e.tierOf[st.to]), e.tier(v)) * seconds
+	gap := e.gap(int(e.tierOf[st.to]), e.tier(v))
+	if v.home != 0 {
+		gap = latencyGap(e.s, v.home, st.to, v.slot)
+	}
+	return float64(v.rate) * float64(v.pages) * gap * seconds
 }
 
 // lower plans the way of unit i from tier t to the next slower tier, or

@@ -168,6 +168,13 @@ func (l *ledger) leave(at spot, strata uint8, pages int, now, window float64) (e
 	return e, !e.late, true
 }
 
+// returns tells whether a move takes a region back to where its last promotion, which is
+// not judged yet, took it from.
+func (l *ledger) returns(at spot, from, to Slot) bool {
+	i, ok := l.index[at]
+	return ok && l.entries[i].from == to && l.entries[i].to == from
+}
+
 func (l *ledger) count(e *entry, v verdict) {
 	l.judged += e.cost
 	switch v {
@@ -231,16 +238,29 @@ func (e *entry) gain(s *Snapshot, procs map[ProcessID]int32) float64 {
 			base = r
 		}
 	}
-	return (rate - base) * float64(min(pages, e.pages)) * latencyGap(s, e.from, e.to)
+	return (rate - base) * float64(min(pages, e.pages)) * latencyGap(s, homeAt(s, procs, e.at), e.from, e.to)
 }
 
-// latencyGap is how many seconds an access to the node from takes longer than
-// one to the node to; 0 where the snapshot does not say.
-func latencyGap(s *Snapshot, from, to Slot) float64 {
+// homeAt is where a region is used from.
+func homeAt(s *Snapshot, procs map[ProcessID]int32, at spot) uint8 {
+	pi, found := procs[at.id]
+	if !found {
+		return 0
+	}
+	p := &s.Processes[pi]
+	if r := p.region(at.addr); r != nil {
+		return s.homeOf(p, r)
+	}
+	return 0
+}
+
+// latencyGap is how many seconds an access from a home to the node from takes longer
+// than one to the node to; 0 where the snapshot does not say.
+func latencyGap(s *Snapshot, home uint8, from, to Slot) float64 {
 	ns := func(slot Slot) float64 {
 		if int(slot) < len(s.Nodes) {
 			if t := s.Nodes[slot].Tier; t >= 0 && t < len(s.Tiers) {
-				return s.Tiers[t].AccessNS
+				return s.Tiers[t].AccessNS * s.stretch(home, slot)
 			}
 		}
 		return math.NaN()

@@ -7,7 +7,7 @@ type Kind uint8
 
 // The directions of a move.
 const (
-	Promotion Kind = iota // to a faster tier
+	Promotion Kind = iota // to a faster tier, or nearer within one
 	Demotion              // to a slower tier
 )
 
@@ -25,6 +25,7 @@ type Rule string
 // Why a move was planned.
 const (
 	Fill     Rule = "fill"     // hot, and the faster tier has room
+	Near     Rule = "near"     // used from elsewhere, and a nearer node of the tier has room
 	Exchange Rule = "exchange" // hotter than a victim, which leaves for it
 	Victim   Rule = "victim"   // leaves so that a hotter region fits
 	Relief   Rule = "relief"   // a node is below its reserve: the coldest leave
@@ -46,12 +47,13 @@ const (
 	VetoImmovable  Rule = "immovable"  // the kernel refuses to move it
 	VetoBound      Rule = "bound"      // the owner's own memory policy
 	VetoShared     Rule = "shared"     // several processes map it
+	VetoRival      Rule = "rival"      // somebody else moves its pages
 	VetoBreaker    Rule = "breaker"    // most of the workload's moves were undone
 	VetoPressure   Rule = "pressure"   // memory is short: nothing moves but relief
 )
 
 // Vetoes lists every veto, in the order in which they are tested.
-var Vetoes = [...]Rule{VetoImmovable, VetoBound, VetoShared, VetoPressure, VetoBreaker, VetoCooldown, VetoEvidence, VetoPayback, VetoLimit, VetoShare, VetoSeparation, VetoSweep, VetoRoom, VetoBudget}
+var Vetoes = [...]Rule{VetoImmovable, VetoBound, VetoShared, VetoRival, VetoPressure, VetoBreaker, VetoCooldown, VetoEvidence, VetoPayback, VetoLimit, VetoShare, VetoSeparation, VetoSweep, VetoRoom, VetoBudget}
 
 // Reason explains one move in numbers.
 type Reason struct {

@@ -49,6 +49,13 @@ func machine(t *rapid.T, kind int) *Snapshot {
 			Free: uint64(reserve + room*PageSize), Reserve: reserve,
 		})
 	}
+	for i := range rapid.IntRange(0, 2).Draw(t, "homes") {
+		h := Home{Node: NodeID(i)}
+		for range s.Nodes {
+			h.Stretch = append(h.Stretch, rapid.SampledFrom([]float64{0, 1, 1.5, 3}).Draw(t, "stretch"))
+		}
+		s.Homes = append(s.Homes, h)
+	}
 	rate := rapid.Custom(func(t *rapid.T) float32 {
 		return float32(math.Exp(rapid.Float64Range(-3, 7).Draw(t, "ln rate")))
 	})
@@ -64,6 +71,9 @@ func machine(t *rapid.T, kind int) *Snapshot {
 				Addr: base + uint64(i)*RegionSize, Rate: rate.Draw(t, "rate"), LogVar: variance.Draw(t, "var"),
 				Stable: float32(rapid.IntRange(0, 90).Draw(t, "stable")), SinceMove: float32(math.Inf(1)),
 				Evidence: samples.Draw(t, "evidence"), Detail: -1,
+			}
+			if len(s.Homes) > 0 {
+				r.Home = uint8(rapid.IntRange(0, 3).Draw(t, "home"))
 			}
 			switch rapid.IntRange(0, 9).Draw(t, "shape") {
 			case 0:
@@ -235,12 +245,19 @@ func TestPlanIsSafe(t *testing.T) {
 		began := maps.Clone(held)
 		for _, m := range plan.Moves {
 			r := m.region(s)
-			if r.Flags&(Immovable|Bound|Shared|Unseen) != 0 {
+			if r.Flags&(fixing|Unseen) != 0 {
 				t.Fatalf("touches fixed memory: %+v", m)
 			}
 			from, to := s.Nodes[m.From].Tier, s.Nodes[m.To].Tier
-			if from < 0 || to < 0 || (m.Kind == Promotion) != (to < from) || from == to {
+			near := m.Reason.Rule == Near
+			if from < 0 || to < 0 || (m.Kind == Promotion) != (to < from || near) || near != (from == to) {
 				t.Fatalf("from tier %d to %d: %+v", from, to, m)
+			}
+			if near {
+				h := s.homeOf(&s.Processes[m.Process], r)
+				if s.stretch(h, m.To) >= s.stretch(h, m.From) {
+					t.Fatalf("from home %d it is no nearer: %+v", h, m)
+				}
 			}
 			up := m.Kind == Promotion
 			back := up != (r.Flags&MovedUp != 0)
@@ -372,6 +389,9 @@ func TestNothingReturns(t *testing.T) {
 		}
 		left := map[place]string{}
 		settle(t, alike, func(s *Snapshot, round int, m *Move) {
+			if m.Reason.Rule == Near {
+				return
+			}
 			moves++
 			keys, _ := m.parts(s)
 			for _, k := range keys {

@@ -85,6 +85,9 @@ type Snapshot struct {
 	Seconds float64
 	Tiers   []Tier
 	Nodes   []Node
+	// Homes are where memory is used from; Process.Home and Region.Home name them by
+	// their index from 1.
+	Homes []Home
 	// Processes are in a stable order; each belongs to one workload.
 	Processes []Process
 	// Workloads has what the operator said of workloads, in any order. One that
@@ -99,6 +102,14 @@ type Snapshot struct {
 	// Pressure is the share of time, 0 to 1, in which something of the host waited
 	// for memory lately; NoPressure if that is unknown.
 	Pressure float64
+}
+
+// Home is where memory is used from: the CPUs of a node.
+type Home struct {
+	Node NodeID
+	// Stretch has, by slot, how many times as long as Tier.AccessNS an access from here
+	// to the node takes. What is less than 1, or missing, stands for 1.
+	Stretch []float64
 }
 
 // Workload is what the operator allows a workload.
@@ -127,6 +138,8 @@ type Process struct {
 	// Period is the length of the process's training steps in seconds; 0 if there
 	// are none, or they are not known.
 	Period float64
+	// Home is that of regions without one of their own; 0: not known, or several.
+	Home uint8
 	// Regions are sorted by address and do not overlap.
 	Regions []Region
 	// Details holds the portions of the regions that are hot in parts.
@@ -150,6 +163,8 @@ const (
 	// Periodic: the region is used by turns, once in each Process.Period; Rate is the
 	// mean over whole periods.
 	Periodic
+	// Rival: somebody else moves its pages, so tierd does not.
+	Rival
 )
 
 // Region is 2 MiB of one process's address space.
@@ -174,6 +189,8 @@ type Region struct {
 	// bit 0: set when the sample saw the region hotter than the boundary.
 	Evidence uint8
 	Flags    uint8
+	// Home is where the region is used from; 0: what the process says.
+	Home uint8
 	// Detail is an index into Process.Details, or -1.
 	Detail int32
 }

@@ -180,7 +180,7 @@ func splitGain(s *Snapshot, plan *Plan, p *Process, r *Region, from Slot) float6
 	gap := 0.0
 	for i := range s.Nodes {
 		if s.Nodes[i].Tier == 0 {
-			gap = latencyGap(s, from, Slot(i))
+			gap = latencyGap(s, s.homeOf(p, r), from, Slot(i))
 			break
 		}
 	}
@@ -219,7 +219,7 @@ func (c *Controller) ask(s *Snapshot, plan *Plan) {
 			rate, ok := cleanRate(r.Rate)
 			from := r.Placement[0].Slot
 			switch {
-			case !ok, r.Flags&(Huge|Immovable|Bound|Shared|Unseen|Periodic) != Huge:
+			case !ok, r.Flags&(Huge|fixing|Unseen|Periodic) != Huge:
 				continue
 			case int(from) >= len(s.Nodes), s.Nodes[from].Tier <= 0:
 				continue

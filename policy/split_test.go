@@ -230,7 +230,7 @@ func TestSplitsAreAllowed(t *testing.T) {
 				r := proc.region(x.Addr)
 				switch {
 				case r == nil, proc.ID != x.ID, !proc.Enforce, moves[spot{x.ID, x.Addr}],
-					r.Flags&(Huge|Immovable|Bound|Shared|Unseen) != Huge:
+					r.Flags&(Huge|fixing|Unseen) != Huge:
 					t.Fatalf("splits %+v", x)
 				}
 			}

@@ -22,7 +22,7 @@ func TestTermsBelongToTheMoves(t *testing.T) {
 			if !(terms.LogVar > 0) || (terms.VictimLogVar > 0) != (m.Reason.VictimRate > 0) {
 				t.Fatalf("noise of %+v: %+v", m, terms)
 			}
-			if m.Kind == Promotion && (terms.Evidence < terms.EvidenceNeeded || int(terms.EvidenceNeeded) < p.EvidenceFill) {
+			if m.Kind == Promotion && m.Reason.Rule != Near && (terms.Evidence < terms.EvidenceNeeded || int(terms.EvidenceNeeded) < p.EvidenceFill) {
 				t.Fatalf("evidence of %+v: %+v", m, terms)
 			}
 			switch m.Reason.Rule {

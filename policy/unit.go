@@ -10,6 +10,7 @@ type unit struct {
 	pages                uint16
 	stratum              int8 // -1: the whole region
 	slot                 Slot
+	home                 uint8 // where it is used from; 0: not known
 	evidence             uint8 // number of samples
 	state                uint8
 }
@@ -45,6 +46,9 @@ type fixed struct {
 	stratum      int8
 }
 
+// fixing are the flags of regions that stay where they are.
+const fixing = Immovable | Bound | Shared | Rival
+
 // rule is the first rule that holds it.
 func (f *fixed) rule() Rule {
 	switch {
@@ -52,8 +56,10 @@ func (f *fixed) rule() Rule {
 		return VetoImmovable
 	case f.flags&Bound != 0:
 		return VetoBound
+	case f.flags&Shared != 0:
+		return VetoShared
 	}
-	return VetoShared
+	return VetoRival
 }
 
 const (
@@ -121,7 +127,7 @@ func (e *Engine) region(sum *Summary, proc *Process, pi, ri int32) {
 	rate, known := cleanRate(r.Rate)
 	known = known && r.Flags&Unseen == 0
 	if p := r.Placement[0]; known && r.Placement[1].Pages|r.Placement[2].Pages == 0 && r.Detail < 0 &&
-		r.Flags&(Immovable|Bound|Shared) == 0 && p.Pages > 0 && p.Pages <= PagesPerRegion {
+		r.Flags&fixing == 0 && p.Pages > 0 && p.Pages <= PagesPerRegion {
 		e.simple(sum, proc, r, rate, pi, ri)
 		return
 	}
@@ -151,7 +157,7 @@ func (e *Engine) region(sum *Summary, proc *Process, pi, ri int32) {
 	if total == 0 {
 		return
 	}
-	flags := r.Flags & (Immovable | Bound | Shared)
+	flags := r.Flags & fixing
 	if flags != 0 {
 		size := uint64(total) * PageSize
 		if flags&Immovable != 0 {
@@ -165,7 +171,7 @@ func (e *Engine) region(sum *Summary, proc *Process, pi, ri int32) {
 		}
 	}
 
-	u := unit{stable: r.Stable, proc: pi, region: ri, stratum: -1, state: upFree | downFree}
+	u := unit{stable: r.Stable, proc: pi, region: ri, stratum: -1, home: e.s.homeOf(proc, r), state: upFree | downFree}
 	if r.Flags&Huge != 0 {
 		u.state |= hugeUnit
 	}
@@ -205,7 +211,7 @@ func (e *Engine) simple(sum *Summary, proc *Process, r *Region, rate float32, pi
 	sum.Heat[t] += float64(rate) * float64(p.Pages)
 	u := unit{
 		rate: rate, logvar: cleanVar(r.LogVar), stable: r.Stable, proc: pi, region: ri, pages: p.Pages, stratum: -1,
-		slot: p.Slot, evidence: evidence(r.Evidence), state: (upFree | downFree) &^ e.cools(proc, r),
+		slot: p.Slot, home: e.s.homeOf(proc, r), evidence: evidence(r.Evidence), state: (upFree | downFree) &^ e.cools(proc, r),
 	}
 	if r.Flags&Huge != 0 {
 		u.state |= hugeUnit

@@ -61,7 +61,7 @@ func Account(a *policy.Account, s *policy.Snapshot, chosen func(*policy.Process)
 // fixedBytes is what of a process must stay. (One region may have several reasons, and counts once.)
 func fixedBytes(p *policy.Process) (sum uint64) {
 	for i := range p.Regions {
-		if r := &p.Regions[i]; r.Flags&(policy.Immovable|policy.Bound|policy.Shared) != 0 {
+		if r := &p.Regions[i]; r.Flags&(policy.Immovable|policy.Bound|policy.Shared|policy.Rival) != 0 {
 			sum += uint64(r.Pages()) * policy.PageSize
 		}
 	}

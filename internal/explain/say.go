@@ -58,7 +58,7 @@ func sayPart(p *status.Part, why string) string {
 
 func beyondTierd(rule string) bool {
 	switch policy.Rule(rule) {
-	case policy.VetoImmovable, policy.VetoBound, policy.VetoShared, policy.VetoBreaker:
+	case policy.VetoImmovable, policy.VetoBound, policy.VetoShared, policy.VetoRival, policy.VetoBreaker:
 		return true
 	}
 	return false
@@ -122,6 +122,7 @@ var meanings = map[policy.Rule]string{
 	policy.VetoBudget:     "the budget of this plan is used up by hotter memory; its turn may come with the next",
 	policy.VetoImmovable:  "the kernel refuses to move it again and again, as it does with memory pinned for devices; tierd tries again ever more rarely",
 	policy.VetoBound:      "its owner has bound it by a memory policy of its own, which tierd respects",
+	policy.VetoRival:      "somebody else has moved its pages of late, and tierd leaves it to them",
 	policy.VetoShared:     "several processes map it, or a file backs it, and such memory is left alone",
 	policy.VetoBreaker:    "the workload's breaker is open, because most of its moves were undone before they had paid; a probe goes every 30 s",
 	policy.VetoPressure:   "memory is short, above [thrash] psi, and nothing moves but to relieve that",

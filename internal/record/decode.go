@@ -127,6 +127,7 @@ type Decoder struct {
 	frame   Frame
 	snap    policy.Snapshot
 	unpack  unpacker
+	version byte
 }
 
 // block begins the frames of a block.
@@ -201,6 +202,16 @@ func (d *Decoder) next() (*Frame, error) {
 		}
 	}
 	d.nodes(misc)
+	if flags&frameHomes != 0 {
+		l.homes = nil
+		for range misc.count(2, 1<<8) {
+			h := policy.Home{Node: policy.NodeID(misc.i())}
+			for range misc.count(8, 1<<10) {
+				h.Stretch = append(h.Stretch, misc.f64())
+			}
+			l.homes = append(l.homes, h)
+		}
+	}
 	if flags&frameWorkloads != 0 {
 		l.workloads = nil
 		for range misc.count(10, 1<<16) {
@@ -211,7 +222,7 @@ func (d *Decoder) next() (*Frame, error) {
 			l.workloads = append(l.workloads, w)
 		}
 	}
-	s.Tiers, s.Nodes, s.Workloads = l.tiers, l.nodes, l.workloads
+	s.Tiers, s.Nodes, s.Homes, s.Workloads = l.tiers, l.nodes, l.homes, l.workloads
 	s.MoveCost = misc.near(l.moveCost)
 	s.SincePhase = misc.near(l.phase + (s.Seconds - l.seconds))
 	s.Pressure = misc.near(l.pressure)
@@ -296,8 +307,11 @@ func (d *Decoder) processes(tick int64) error {
 		if flags&4 != 0 {
 			q.period = misc.near(q.period)
 		}
+		if flags&8 != 0 {
+			q.home = misc.byte()
+		}
 		p := &s.Processes[i]
-		p.ID, p.Workload, p.Enforce, p.Pressure, p.Period = q.id, q.workload, q.enforce, q.pressure, q.period
+		p.ID, p.Workload, p.Enforce, p.Pressure, p.Period, p.Home = q.id, q.workload, q.enforce, q.pressure, q.period, q.home
 		if err := d.regionsOf(q, misc.u(), tick); err != nil {
 			return err
 		}
@@ -383,7 +397,11 @@ func (d *Decoder) region(m *memory, mask byte, tick int64) {
 		m.Evidence = m.Evidence<<1 ^ d.in[streamEvidence].byte()
 	}
 	if mask&hasFlags != 0 {
-		m.Flags, m.Detail = c.byte(), int32(c.i())
+		m.Flags = c.byte()
+		if d.version >= withHomes {
+			m.Home = c.byte()
+		}
+		m.Detail = int32(c.i())
 	}
 }
 

@@ -103,6 +103,7 @@ const (
 	frameTiers
 	frameWorkloads
 	frameParams
+	frameHomes
 )
 
 // Frame adds a frame to the block. It keeps no reference to it. A key frame
@@ -124,6 +125,9 @@ func (e *Encoder) Frame(f *Frame) {
 	}
 	if !slices.EqualFunc(l.workloads, s.Workloads, sameWorkload) {
 		flags |= frameWorkloads
+	}
+	if !slices.EqualFunc(l.homes, s.Homes, sameHome) {
+		flags |= frameHomes
 	}
 	now, was := f.Params, l.params
 	was.Budget = now.Budget
@@ -147,6 +151,17 @@ func (e *Encoder) Frame(f *Frame) {
 		}
 	}
 	e.nodes(s.Nodes)
+	if flags&frameHomes != 0 {
+		e.u(streamMisc, uint64(len(s.Homes)))
+		for i := range s.Homes {
+			h := &s.Homes[i]
+			e.i(streamMisc, int64(h.Node))
+			e.u(streamMisc, uint64(len(h.Stretch)))
+			for _, v := range h.Stretch {
+				e.f64(v)
+			}
+		}
+	}
 	if flags&frameWorkloads != 0 {
 		e.u(streamMisc, uint64(len(s.Workloads)))
 		for i := range s.Workloads {
@@ -186,6 +201,9 @@ func (e *Encoder) Frame(f *Frame) {
 	if flags&frameWorkloads != 0 {
 		l.workloads = cloneWorkloads(s.Workloads)
 	}
+	if flags&frameHomes != 0 {
+		l.homes = cloneHomes(s.Homes)
+	}
 	l.nodes = append(l.nodes[:0], s.Nodes...)
 	if e.frames == 0 {
 		e.key = flags&frameKey != 0
@@ -198,6 +216,18 @@ func sameTier(a, b policy.Tier) bool { return a.Name == b.Name && same64(a.Acces
 
 func sameWorkload(a, b policy.Workload) bool {
 	return a.Name == b.Name && same64(a.Weight, b.Weight) && slices.Equal(a.Limits, b.Limits)
+}
+
+func sameHome(a, b policy.Home) bool {
+	return a.Node == b.Node && slices.EqualFunc(a.Stretch, b.Stretch, same64)
+}
+
+func cloneHomes(list []policy.Home) []policy.Home {
+	list = slices.Clone(list)
+	for i := range list {
+		list[i].Stretch = slices.Clone(list[i].Stretch)
+	}
+	return list
 }
 
 func cloneWorkloads(list []policy.Workload) []policy.Workload {
@@ -322,6 +352,9 @@ func (e *Encoder) processes(list []policy.Process, tick int64) {
 		if p.Period != q.period {
 			flags |= 4
 		}
+		if p.Home != q.home {
+			flags |= 8
+		}
 		e.byte(streamMisc, flags)
 		if p.Workload != q.workload {
 			e.text(p.Workload)
@@ -330,7 +363,10 @@ func (e *Encoder) processes(list []policy.Process, tick int64) {
 		if p.Period != q.period {
 			e.near(p.Period, q.period)
 		}
-		q.workload, q.enforce, q.pressure, q.period = p.Workload, p.Enforce, p.Pressure, p.Period
+		if p.Home != q.home {
+			e.byte(streamMisc, p.Home)
+		}
+		q.workload, q.enforce, q.pressure, q.period, q.home = p.Workload, p.Enforce, p.Pressure, p.Period, p.Home
 		e.regions(q, p.Regions, tick)
 		e.details(q, p.Details)
 	}
@@ -423,7 +459,7 @@ func (m *memory) changes(r *policy.Region, tick int64) (mask byte) {
 	if m.Evidence != r.Evidence {
 		mask |= hasEvidence
 	}
-	if m.Flags != r.Flags || m.Detail != r.Detail {
+	if m.Flags != r.Flags || m.Detail != r.Detail || m.Home != r.Home {
 		mask |= hasFlags
 	}
 	return mask
@@ -457,6 +493,7 @@ func (e *Encoder) region(m *memory, r *policy.Region, mask byte, tick int64) {
 	}
 	if mask&hasFlags != 0 {
 		e.byte(streamRegion, r.Flags)
+		e.byte(streamRegion, r.Home)
 		e.i(streamRegion, int64(r.Detail))
 	}
 	m.Region = *r

@@ -9,10 +9,11 @@ import (
 
 // Version is that of the format. A reader refuses what is newer, and what is older
 // than oldest: version 1 knew regions by pieces of 64 KiB, version 2 nothing of splits,
-// and their plans cannot be made again.
+// and their plans cannot be made again. Version 3 knew nothing of homes.
 const (
-	Version = 3
-	oldest  = 3
+	Version   = 4
+	oldest    = 3
+	withHomes = 4
 )
 
 const (
@@ -168,6 +169,7 @@ type past struct {
 	tick      int64
 	tiers     []policy.Tier
 	nodes     []policy.Node
+	homes     []policy.Home
 	workloads []policy.Workload
 	moveCost  float64
 	phase     float64
@@ -183,6 +185,7 @@ type process struct {
 	enforce  bool
 	pressure float64
 	period   float64
+	home     uint8
 	regions  []memory
 	spare    []memory
 	details  []policy.Detail

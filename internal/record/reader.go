@@ -169,7 +169,7 @@ func (r *Reader) preamble() error {
 	if err := json.Unmarshal(r.content, &r.header); err != nil {
 		return fmt.Errorf("%w: header at byte %d: %w", ErrTorn, r.block, err)
 	}
-	r.decoder.begun = false
+	r.decoder.begun, r.decoder.version = false, b[len(magic)]
 	r.places.header(&r.header)
 	return nil
 }

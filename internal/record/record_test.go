@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"math"
+	"os"
 	"slices"
 	"testing"
 
@@ -67,6 +68,14 @@ func mutate(t *rapid.T, s *policy.Snapshot) {
 			})
 		}
 	}
+	if chance() {
+		s.Homes = nil
+		for range rapid.IntRange(0, 2).Draw(t, "homes") {
+			s.Homes = append(s.Homes, policy.Home{
+				Node: policy.NodeID(rapid.Int().Draw(t, "home")), Stretch: rapid.SliceOfN(rapid.Float64(), 0, 3).Draw(t, "stretch"),
+			})
+		}
+	}
 	if chance() && len(s.Processes) > 0 {
 		s.Processes = slices.Delete(slices.Clone(s.Processes), 0, 1)
 	}
@@ -80,6 +89,7 @@ func mutate(t *rapid.T, s *policy.Snapshot) {
 		if chance() {
 			p.Workload = rapid.SampledFrom([]string{"", "a", "bb"}).Draw(t, "workload")
 			p.Enforce = !p.Enforce
+			p.Home = rapid.Uint8().Draw(t, "home")
 		}
 		number(&p.Pressure)
 		for j := range p.Regions {
@@ -131,13 +141,14 @@ func region(t *rapid.T, r *policy.Region) {
 		r.Stable, r.SinceMove = single(t), single(t)
 		r.Placement[1] = policy.SlotPages{Pages: rapid.Uint16().Draw(t, "pages"), Slot: policy.Slot(rapid.Uint8().Draw(t, "slot"))}
 		r.Evidence, r.Flags = rapid.Uint8().Draw(t, "evidence"), rapid.Uint8().Draw(t, "flags")
-		r.Detail = rapid.Int32().Draw(t, "detail")
+		r.Detail, r.Home = rapid.Int32().Draw(t, "detail"), rapid.Uint8().Draw(t, "home")
 	}
 }
 
 func clone(s *policy.Snapshot) *policy.Snapshot {
 	c := *s
 	c.Tiers, c.Nodes, c.Workloads = slices.Clone(s.Tiers), slices.Clone(s.Nodes), cloneWorkloads(s.Workloads)
+	c.Homes = cloneHomes(s.Homes)
 	c.Processes = slices.Clone(s.Processes)
 	for i := range c.Processes {
 		c.Processes[i].Regions = slices.Clone(c.Processes[i].Regions)
@@ -403,7 +414,7 @@ func FuzzFrames(f *testing.F) {
 	}
 	f.Add(raw[0], raw[1], raw[2], raw[3], raw[4], raw[5], raw[6], raw[7])
 	f.Fuzz(func(t *testing.T, a, b, c, d, e, g, h, i []byte) {
-		in := Decoder{left: 3}
+		in := Decoder{left: 3, version: Version}
 		for k, s := range [][]byte{a, b, c, d, e, g, h, i} {
 			in.in[k].b = s
 		}
@@ -416,4 +427,15 @@ func FuzzFrames(f *testing.F) {
 			_, _, _ = p.Play(frame)
 		}
 	})
+}
+
+// A recording of before there were homes plays as it did.
+func TestVersion3(t *testing.T) {
+	file, err := os.ReadFile("testdata/version3.rec")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if frames, err := read(t, file); frames != 3 || err != io.EOF {
+		t.Errorf("%d frames, %v; want 3", frames, err)
+	}
 }
