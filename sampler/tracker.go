@@ -139,7 +139,9 @@ type Stats struct {
 	Samples, Torn, Unreadable, Execs, Truncated uint64
 	Listings, Scouted                           uint64
 	ClearedBytes                                uint64
-	Regions, Details                            int
+	// Taken is how many pages somebody else was seen to have moved.
+	Taken            uint64
+	Regions, Details int
 	// Mappings of all processes together.
 	Mappings       int
 	DetailsRefused uint64
@@ -184,6 +186,7 @@ type process struct {
 	steps    steps
 	// postponed counts batches in a row that nothing could be compared with.
 	postponed int
+	rivals    map[uint32]rival
 	turn      int  // counts batches
 	sampled   bool // at least once
 	err       error
@@ -266,6 +269,7 @@ type Tracker struct {
 	yield                    float64 // share of regions with strata, of those looked at lately
 	nextProc                 int
 	splits                   []policy.Split // to be carried out
+	rivals                   bool           // somebody else moves pages of this host
 	splitTurn                bool
 	batches                  uint64 // made so far
 	stats                    Stats
@@ -752,7 +756,7 @@ func (t *Tracker) check(p *process, err error) {
 	if p.exec != 0 && exec != p.exec {
 		t.stats.Execs++
 		p.regions, p.fresh, p.extents, p.details, p.pages, p.free, p.runs, p.doubtful = nil, nil, nil, nil, nil, nil, nil, nil
-		p.fitted, p.gaps = nil, true
+		p.fitted, p.gaps, p.rivals = nil, true, nil
 		p.laps, p.pace, p.steps = [maxKeys]lap{}, pace{}, steps{told: p.steps.told}
 		p.listAt, p.scoutAt, p.scout = 0, 0, 0
 	}
@@ -1228,7 +1232,14 @@ func (t *Tracker) repeat(b *batch, now float64, hotter bool) {
 	t.begin(b.p, c, b.key, huge)
 }
 
+// take joins a sample to what is known of its region.
 func (t *Tracker) take(p *process, r *region, b *pagetable.Block, s sample, now float64) {
+	before := r.placed
+	t.learnOf(p, r, b, s, now)
+	t.watchRival(p, r, before, s.now)
+}
+
+func (t *Tracker) learnOf(p *process, r *region, b *pagetable.Block, s sample, now float64) {
 	t.stats.Samples++
 	dt := r.seen.since(s.now)
 	if s.fresh = r.noted.since(s.now) >= evidenceSeconds || r.flags&policy.Unseen != 0; s.fresh {
@@ -1660,6 +1671,9 @@ func (t *Tracker) Snapshot() []policy.Process {
 				if joinMoments(&q, rate, variance, inTurn) && s.Period > 0 {
 					q.Flags |= policy.Periodic
 				}
+			}
+			if len(p.rivals) > 0 && p.taken(r.block, now) {
+				q.Flags |= policy.Rival
 			}
 			if r.moved != 0 {
 				q.SinceMove = float32(r.moved.since(now))

@@ -536,3 +536,61 @@ func BenchmarkSnapshot(b *testing.B) {
 		tr.Snapshot()
 	}
 }
+
+// What somebody else has moved is left to them for a while, and for longer where they do
+// it again. As long as nobody does such things on this host, it is memory that was freed and
+// used again.
+func TestRivals(t *testing.T) {
+	tr, m, c := tracked(64, 0.2)
+	for i := range m.Regions {
+		m.SetRate(i, 20)
+	}
+	tr.SetBoundaries([]float32{1, 1})
+	lies := func(region int, slot policy.Slot) {
+		for p := range m.Regions[region].Slot {
+			m.Regions[region].Slot[p] = slot
+		}
+	}
+	rival := func(region int) bool {
+		return tr.Snapshot()[0].Regions[region].Flags&policy.Rival != 0
+	}
+	run(tr, c, 10)
+	at := tr.Snapshot()[0].Regions[3].Placement[0].Slot
+	other := policy.Slot(1)
+	if at == other {
+		other = 0
+	}
+	lies(3, other)
+	run(tr, c, 10)
+	if rival(3) || tr.Stats().Taken != 0 {
+		t.Errorf("without a rival: %v, %d pages", rival(3), tr.Stats().Taken)
+	}
+
+	tr.Rivals(true)
+	run(tr, c, 5)
+	if tr.Stats().Taken != 0 {
+		t.Errorf("what was moved before counts: %d pages", tr.Stats().Taken)
+	}
+	lies(3, at)
+	// What tierd moves itself is no rival's work.
+	moved := policy.Move{ID: tr.Snapshot()[0].ID, Addr: tr.Snapshot()[0].Regions[5].Addr, From: at, To: other}
+	tr.Moved(&moved, policy.AllPages())
+	lies(5, other)
+	run(tr, c, 10)
+	if !rival(3) || rival(4) || rival(5) || tr.Stats().Taken != policy.PagesPerRegion {
+		t.Errorf("regions 3, 4, 5: %v, %v, %v; %d pages", rival(3), rival(4), rival(5), tr.Stats().Taken)
+	}
+	run(tr, c, 60)
+	if rival(3) {
+		t.Error("it is still left alone after a minute")
+	}
+	lies(3, other)
+	run(tr, c, 80)
+	if !rival(3) {
+		t.Error("the second time it is left alone for no longer")
+	}
+	run(tr, c, 60)
+	if rival(3) {
+		t.Error("it is left alone for ever")
+	}
+}
