@@ -47,6 +47,9 @@ func run(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Writ
 			err = cfg.Check(host)
 		}
 	}
+	if err == nil && len(cfg.CPUs) > 0 {
+		err = load.Bind(cfg.CPUs)
+	}
 	if err == nil {
 		// The reporter, the probe and the runtime must never wait for a worker.
 		runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), cfg.Threads+3))
@@ -87,6 +90,7 @@ func flagSet(c *load.Config, fast *bool) *flag.FlagSet {
 
 	fs.Float64Var(&c.Write, "write", c.Write, "")
 	fs.IntVar(&c.Threads, "threads", c.Threads, "")
+	fs.Func("cpus", "", func(s string) error { return list(s, &c.CPUs, strconv.Atoi) })
 	fs.Float64Var(&c.Rate, "rate", c.Rate, "")
 	fs.Func("huge", "", func(s string) error {
 		switch s {

@@ -25,6 +25,7 @@ The pattern
 
 The accesses
   --threads N          (1)
+  --cpus N,N,…         the CPUs to run on (all)
   --write F            share of the accesses that write (0.3)
   --rate N             accesses a second of all threads; 0 is no limit (0)
   --duration T         how long; 0 is until SIGTERM (0)

@@ -25,6 +25,7 @@ type Config struct {
 
 	Write    float64 // share of the accesses that write
 	Threads  int
+	CPUs     []int   // that the process may run on; none: all
 	Rate     float64 // accesses per second of all threads; 0: as fast as they go
 	Huge     bool
 	Node     int // where the memory starts; -1: the kernel's choice
@@ -87,6 +88,9 @@ func usage(format string, args ...any) error {
 // pieces of one page.
 const MaxSize = 16 * TiB
 
+// maxCPUs is how many an affinity mask has room for.
+const maxCPUs = 1024
+
 // Check returns a *UsageError for the first thing that cannot be done on h.
 func (c *Config) Check(h Host) error {
 	if !slices.Contains(Patterns(), c.Pattern) {
@@ -103,6 +107,8 @@ func (c *Config) Check(h Host) error {
 		return usage("--size %v: this machine has %v of memory", c.Size, h.Memory/MiB*MiB)
 	case c.Threads < 1 || c.Threads > 4096:
 		return usage("--threads %d: must be 1 to 4096", c.Threads)
+	case slices.ContainsFunc(c.CPUs, func(n int) bool { return n < 0 || n >= maxCPUs }):
+		return usage("--cpus: CPUs are numbered from 0 to %d", maxCPUs-1)
 	case !(c.Rate >= 0 && c.Rate <= 1e12):
 		return usage("--rate %v: must be accesses per second, or 0 for no limit", c.Rate)
 	case c.Duration < 0:

@@ -52,6 +52,7 @@ func TestCheck(t *testing.T) {
 		"--rate -1":                      func(c *Config) { c.Rate = -1 },
 		"--rate +Inf":                    func(c *Config) { c.Rate = math.Inf(1) },
 		"--threads 0":                    func(c *Config) { c.Threads = 0 },
+		"--cpus: CPUs are numbered":      func(c *Config) { c.CPUs = []int{1, 1024} },
 		"--duration -1s":                 func(c *Config) { c.Duration = -s },
 		"--interval 1ms":                 func(c *Config) { c.Interval = time.Millisecond },
 		"--samples 0":                    func(c *Config) { c.Samples = 0 },

@@ -55,6 +55,8 @@ type Scenario struct {
 	// InPlace starts the mover before the accesses, as on a host where it is a service: they begin, and T counts, when
 	// tierd has seen the memory, which lies idle until then.
 	InPlace bool
+	// Balancing is kernel.numa_balancing during the run; with the Kernel as the mover it does not count.
+	Balancing int
 	// Config is tierd's configuration. [control] socket must be left as it is.
 	Config string
 	// Duration is how long to sample from the mover's start on.
@@ -125,6 +127,7 @@ type Spec struct {
 	Enough               float64
 	Capacity             string
 	InPlace              bool
+	Balancing            int
 }
 
 // Line is what the guest's program prints; one of the fields is set.
@@ -202,7 +205,7 @@ func (s Scenario) machine() vm.Machine {
 
 // program is the guest's program with everything that it needs; what is not there yet is written to dir.
 func (s Scenario) program(dir string) (vm.Program, error) {
-	spec, err := json.Marshal(Spec{s.Load, s.Neighbour, s.Mover, s.MoverDelay, s.Duration, s.Enough, s.Capacity, s.InPlace})
+	spec, err := json.Marshal(Spec{s.Load, s.Neighbour, s.Mover, s.MoverDelay, s.Duration, s.Enough, s.Capacity, s.InPlace, s.Balancing})
 	if err != nil {
 		return vm.Program{}, err
 	}

@@ -294,6 +294,9 @@ func (r *runner) startMover() error {
 	case scenario.Kernel:
 		return errors.Join(write(demotion, "1"), write(rateLimit, kernelRate), write(balancing, "2"))
 	case scenario.Tierd:
+		if err := write(balancing, strconv.Itoa(r.spec.Balancing)); err != nil {
+			return err
+		}
 		cmd := exec.Command(scenario.TierdPath, "run", "--config", scenario.ConfigPath)
 		cmd.Stdout = os.Stderr
 		r.tierd, err = start(cmd, nil)
@@ -423,7 +426,7 @@ func (r *runner) residue() (left []string) {
 			left = append(left, "process "+e.Name())
 		}
 	}
-	for path, want := range map[string]string{balancing: "0", demotion: "0"} {
+	for path, want := range map[string]string{balancing: strconv.Itoa(r.spec.Balancing), demotion: "0"} {
 		b, err := os.ReadFile(path)
 		got := strings.TrimSpace(string(b))
 		if err == nil && got != want && !(path == demotion && got == "false") {
