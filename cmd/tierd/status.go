@@ -14,6 +14,7 @@ import (
 	"github.com/tierd/tierd/config"
 	"github.com/tierd/tierd/internal/control"
 	"github.com/tierd/tierd/internal/hostfs"
+	"github.com/tierd/tierd/internal/movers"
 	"github.com/tierd/tierd/internal/status"
 )
 
@@ -78,6 +79,7 @@ func drawStatus(w io.Writer, s *status.Status, now time.Time) {
 	fmt.Fprintln(w)
 	drawConfig(w, &s.Config, now)
 	drawMachine(w, s)
+	drawHost(w, s.Host, s.SecondMover)
 	drawSources(w, s)
 	drawWorkloads(w, s)
 	drawThrash(w, s)
@@ -132,6 +134,19 @@ func drawMachine(w io.Writer, s *status.Status) {
 	}
 }
 
+// drawHost says who moves memory on the host, tierd or somebody else.
+func drawHost(w io.Writer, h *status.Host, second string) {
+	if h == nil {
+		return
+	}
+	by := func(m movers.Mover) string { return bytesText(h.MovedBytesTotal[string(m)]) }
+	if second != "" {
+		fmt.Fprintf(w, "second mover: %s\n", oneLine(second))
+	}
+	fmt.Fprintf(w, "moved on this host: tierd %s, NUMA balancing %s, demotion %s, others %s\n",
+		by(movers.Tierd), by(movers.NUMABalancing), by(movers.Demotion), by(movers.Other))
+}
+
 func drawSources(w io.Writer, s *status.Status) {
 	for _, src := range s.Sources {
 		if src.Available {
@@ -184,6 +199,9 @@ func drawWorkloads(w io.Writer, s *status.Status) {
 		}
 		if note == "" && wl.PeriodSeconds > 0 {
 			note = fmt.Sprintf("steps of %.3g s", wl.PeriodSeconds)
+		}
+		if x := wl.Split; note == "" && x != nil && x.SplitsTotal > 0 {
+			note = fmt.Sprintf("%d huge pages split", x.SplitsTotal)
 		}
 		if wl.LastError != "" {
 			note = oneLine(wl.LastError)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"math"
 	"runtime/debug"
@@ -12,12 +13,14 @@ import (
 	"github.com/tierd/tierd/config"
 	"github.com/tierd/tierd/internal/explain"
 	"github.com/tierd/tierd/internal/hostfs"
+	"github.com/tierd/tierd/internal/movers"
 	"github.com/tierd/tierd/internal/process"
 	"github.com/tierd/tierd/internal/record"
 	"github.com/tierd/tierd/internal/status"
 	"github.com/tierd/tierd/migrate"
 	"github.com/tierd/tierd/policy"
 	"github.com/tierd/tierd/sampler"
+	"github.com/tierd/tierd/sampler/hintfault"
 	"github.com/tierd/tierd/sampler/pagetable"
 	"github.com/tierd/tierd/topology"
 )
@@ -55,8 +58,9 @@ type Options struct {
 	// Tap, if set, lets others record what the policy sees.
 	Tap *record.Tap
 
-	// Source, Open and Pager replace the real kernel in tests.
+	// Source, Hear, Open and Pager replace the real kernel in tests.
 	Source Source
+	Hear   func() (Hints, error)
 	Open   func(pid int) (Life, error)
 	Pager  migrate.Pager
 }
@@ -67,6 +71,8 @@ const (
 	// restEpoch is for when nothing new was seen.
 	restEpoch = time.Duration(policy.RestSeconds * float64(time.Second))
 	scanEvery = 2 * time.Second
+	// rivalSeconds is for how long a second mover is spoken of that was seen at work.
+	rivalSeconds = 60
 	// moveSlice is how long the mover works before the sampler has its turn,
 	// and movePause how long it rests when the rate limit let nothing through.
 	moveSlice = 60 * time.Millisecond
@@ -80,6 +86,9 @@ type Daemon struct {
 	reload  chan *config.Config
 	clock   clock
 	nodes   *nodes
+	homes   homes
+	movers  *movers.Watch
+	hearing hearing
 	source  Source
 	tracker *sampler.Tracker
 	control policy.Controller
@@ -88,7 +97,10 @@ type Daemon struct {
 
 	sources []status.Source
 	forced  string // why it observes although it was asked to enforce
-	rival   string // the same while somebody else moves pages
+	rival   string // who else moves pages; empty if nobody does
+	others  uint64 // bytes that others have moved
+	taken   uint64 // pages of workloads among them
+	takenAt float64
 
 	procs     map[int]*member
 	passed    map[int]passed
@@ -165,9 +177,14 @@ func (p pageTables) Attach(l Life) (sampler.Space, error) {
 // not available is no error: tierd then observes what it can.
 func (d *Daemon) open() {
 	d.nodes = newNodes(d.o.Host, d.o.Machine)
+	d.homes = newHomes(d.o.Machine, d.nodes.list)
 	d.nodes.reserves(d.cfg)
 	if err := d.nodes.refresh(); err != nil {
 		d.note("", 0, err)
+	}
+	d.movers = movers.New(d.o.Host, d.nodes.page)
+	if d.o.Hear == nil {
+		d.o.Hear = func() (Hints, error) { return hintfault.Open() }
 	}
 	if d.o.Open == nil {
 		d.o.Open = func(pid int) (Life, error) { return process.Open(d.o.Host, pid) }
@@ -238,8 +255,10 @@ func (d *Daemon) Run(ctx context.Context) error {
 		}
 		now := time.Now()
 		if !now.Before(scanAt) {
-			d.watchRival()
+			balancing := d.watchMovers()
 			d.scan()
+			d.hear(balancing)
+			d.settle()
 			d.askPressures()
 			scanAt = now.Add(scanEvery)
 		}
@@ -289,6 +308,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 }
 
 func (d *Daemon) close() {
+	d.deafen()
 	if d.tracker != nil {
 		d.tracker.Close()
 	}
@@ -332,28 +352,39 @@ func (d *Daemon) adopt(c *config.Config) {
 // reason says why tierd only observes although it may have been asked to
 // enforce; empty if nothing forces it to.
 func (d *Daemon) reason() string {
-	if d.forced != "" {
-		return d.forced
-	}
-	return d.rival
+	return d.forced
 }
 
-// watchRival notices when the kernel's NUMA balancing is switched on or off. It
-// moves pages towards the processors that touch them, out of memory that has
-// none: two movers would undo each other's work.
-func (d *Daemon) watchRival() {
-	rival := ""
-	if mode, err := d.o.Host.NumaBalancing(); err == nil && mode > 0 {
-		rival = fmt.Sprintf("the kernel's NUMA balancing moves pages, too (kernel.numa_balancing = %d); set it to 0 to let tierd move", mode)
+// watchMovers looks at who moves pages of the host. What somebody else moves tierd leaves
+// to them: two movers would undo each other's work. It tells whether the kernel's NUMA balancing
+// is on.
+func (d *Daemon) watchMovers() (balancing bool) {
+	if err := d.movers.Look(d.moved); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		d.note("", 0, err)
 	}
-	if rival == d.rival {
-		return
+	now, rival := d.clock.Now(), ""
+	mode, err := d.o.Host.NumaBalancing()
+	balancing = err == nil && mode > 0
+	if d.tracker != nil {
+		// Others move for compaction, too, within a node.
+		others := d.movers.Others()
+		d.tracker.Rivals(balancing || others != d.others)
+		d.others = others
+		if taken := d.tracker.Stats().Taken; taken != d.taken {
+			d.taken, d.takenAt = taken, now
+		}
 	}
-	d.rival = rival
-	d.o.Log.Info("second mover", "present", rival != "", "reason", rival)
-	d.drops[status.DropStopped] += uint64(len(d.queue))
-	d.queue, d.marks = nil, nil
-	d.setWorkloads()
+	switch {
+	case balancing:
+		rival = fmt.Sprintf("the kernel's NUMA balancing is on (kernel.numa_balancing = %d); tierd leaves alone what it moves", mode)
+	case d.taken > 0 && now-d.takenAt < rivalSeconds:
+		rival = "somebody else moves memory of workloads between nodes; tierd leaves that memory alone"
+	}
+	if rival != d.rival {
+		d.rival = rival
+		d.o.Log.Info("second mover", "present", rival != "", "reason", rival)
+	}
+	return balancing
 }
 
 // mode is what tierd does as a whole.

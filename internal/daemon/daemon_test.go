@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -144,6 +145,7 @@ func newWorld(t *testing.T, toml string, change func(*daemon.Options)) *world {
 	o := daemon.Options{
 		Host: host, Machine: m, Config: cfg, Board: &w.board, Log: slog.New(slog.DiscardHandler),
 		Source: w.source, Pager: w.machine, Open: func(int) (daemon.Life, error) { return w.life, nil },
+		Hear: func() (daemon.Hints, error) { return nil, errors.New("a model has no hint faults") },
 	}
 	if change != nil {
 		change(&o)
@@ -357,8 +359,7 @@ func TestExecIsNoticed(t *testing.T) {
 	})
 }
 
-// While the kernel's NUMA balancing is on, two movers would work against each
-// other.
+// What somebody else has moved is left to them; the rest is moved.
 func TestSecondMover(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var file string
@@ -369,18 +370,30 @@ func TestSecondMover(t *testing.T) {
 			}
 		})
 		defer w.end()
-		w.sleep(2500 * time.Millisecond)
-		moves := w.machine.Moves
 		w.sleep(10 * time.Second)
-		if s := w.board.Load(); w.machine.Moves != moves || s.Mode != status.Observe || !s.Forced {
-			t.Errorf("%d calls that move, mode %s, forced %v", w.machine.Moves-moves, s.Mode, s.Forced)
+		if hots, _ := w.onNode(1); hots != hot {
+			t.Errorf("%d of %d hot regions on node1", hots, hot)
+		}
+		s := w.board.Load()
+		if s.Mode != status.Enforce || s.Forced || !strings.Contains(s.SecondMover, "kernel.numa_balancing = 1") {
+			t.Errorf("mode %s, forced %v, second mover %q", s.Mode, s.Forced, s.SecondMover)
+		}
+		// It takes a hot region back, and keeps it.
+		back := uintptr(w.source.space.Base)
+		w.process.Populate(back, policy.PagesPerRegion, 0)
+		w.sleep(30 * time.Second)
+		if got := w.process.Node(back); got != 0 {
+			t.Errorf("what somebody else has moved to node0 lies on node%d", got)
+		}
+		if got := w.workload().Vetoes[string(policy.VetoRival)]; got != policy.PagesPerRegion {
+			t.Errorf("%d pages are left to the rival, want %d", got, policy.PagesPerRegion)
 		}
 		if err := os.WriteFile(file, []byte("0\n"), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		w.sleep(10 * time.Second)
-		if hots, _ := w.onNode(1); hots != hot {
-			t.Errorf("%d of %d hot regions on node1", hots, hot)
+		w.sleep(100 * time.Second)
+		if got, s := w.process.Node(back), w.board.Load(); got != 1 || s.SecondMover != "" {
+			t.Errorf("when it is gone: the region lies on node%d, second mover %q", got, s.SecondMover)
 		}
 	})
 }

@@ -67,7 +67,9 @@ func (d *Daemon) decide() {
 		Workloads: shares(d.cfg, d.nodes.tiers),
 	}
 	s.SincePhase = d.tracker.SincePhase()
+	s.Homes = d.homes.list
 	d.markRefused(s.Processes)
+	d.markHomes(s.Processes)
 	d.setPressures(s)
 	p := d.params(s.MoveCost)
 	d.testify(s, p)

@@ -15,7 +15,9 @@ import (
 	"github.com/tierd/tierd/migrate"
 	"github.com/tierd/tierd/policy"
 	"github.com/tierd/tierd/sampler"
+	"github.com/tierd/tierd/sampler/hintfault"
 	"github.com/tierd/tierd/sampler/pagetable"
+	"github.com/tierd/tierd/sampler/users"
 )
 
 // workload is a rule and what happened to its processes.
@@ -27,6 +29,7 @@ type workload struct {
 	promoted, demoted               uint64
 	plannedPromoted, plannedDemoted uint64
 	outcomes                        [migrate.NumResults]uint64
+	hintsLocal, hintsRemote         uint64
 	lastError                       string
 }
 
@@ -36,6 +39,9 @@ type member struct {
 	comm     string
 	workload *workload
 	err      error
+	heard    hintfault.Watched // nil: its hint faults are not counted
+	users    users.Users
+	affinity affinity
 	// pressure is the memory pressure of its cgroup, as a share, or policy.NoPressure.
 	pressure float64
 	// retryAt is the scan at which a process that could not be watched is
@@ -151,6 +157,7 @@ func (d *Daemon) drop(pid int) {
 	}
 	d.enforcing.Refusals().Forget(id)
 	d.observing.Refusals().Forget(id)
+	d.unhear(m)
 	m.life.Close()
 	delete(d.procs, pid)
 }

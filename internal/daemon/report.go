@@ -3,8 +3,10 @@ package daemon
 import (
 	"maps"
 	"os"
+	"slices"
 	"time"
 
+	"github.com/tierd/tierd/internal/movers"
 	"github.com/tierd/tierd/internal/status"
 	"github.com/tierd/tierd/migrate"
 	"github.com/tierd/tierd/policy"
@@ -16,7 +18,7 @@ func (d *Daemon) publish(now time.Time, took time.Duration) {
 	s := &status.Status{
 		SchemaVersion: status.SchemaVersion,
 		Time:          now, Version: d.o.Version, PID: os.Getpid(),
-		Mode: d.mode(), ModeReason: d.reason(), Forced: d.reason() != "" && d.cfg.Enforcing(),
+		Mode: d.mode(), ModeReason: d.reason(), Forced: d.reason() != "" && d.cfg.Enforcing(), SecondMover: d.rival,
 		StartedAt: d.started, UptimeSeconds: now.Sub(d.started).Seconds(),
 		Epoch:      status.Epoch{Number: d.epochs, Seconds: took.Seconds()},
 		Sources:    d.sources,
@@ -39,8 +41,12 @@ func (d *Daemon) publish(now time.Time, took time.Duration) {
 		}
 		s.Machine.Nodes = append(s.Machine.Nodes, node)
 	}
+	if heard, ok := d.hearing.report(); ok {
+		s.Sources = append(slices.Clone(s.Sources), heard)
+	}
 	d.reportSampler(s)
 	d.reportMover(s)
+	d.reportHost(s)
 	d.reportWorkloads(s)
 	d.reportThrash(s)
 	d.reportRecord(s)
@@ -103,6 +109,17 @@ func (d *Daemon) reportMover(s *status.Status) {
 	}
 }
 
+func (d *Daemon) reportHost(s *status.Status) {
+	t := d.movers.Totals()
+	if t == nil {
+		return
+	}
+	s.Host = &status.Host{MovedBytesTotal: map[string]uint64{}, HintFaultsTotal: t.HintFaults, LocalHintFaultsTotal: t.LocalHintFaults}
+	for _, m := range movers.All() {
+		s.Host.MovedBytesTotal[string(m)] = t.Bytes[m]
+	}
+}
+
 func (d *Daemon) reportWorkloads(s *status.Status) {
 	index := map[string]int{}
 	for i, w := range d.workloads {
@@ -113,6 +130,7 @@ func (d *Daemon) reportWorkloads(s *status.Status) {
 			PromotedBytesTotal: w.promoted, DemotedBytesTotal: w.demoted,
 			PlannedPromotedBytesTotal: w.plannedPromoted, PlannedDemotedBytesTotal: w.plannedDemoted,
 			OutcomesTotal: map[string]uint64{}, Vetoes: map[string]uint64{},
+			HintFaultsTotal: w.hintsLocal + w.hintsRemote, LocalHintFaultsTotal: w.hintsLocal,
 			Breaker: status.Breaker{State: policy.Closed.String()},
 		}
 		if w.enforce {

@@ -15,6 +15,8 @@ type Stat struct {
 	State      byte   // 'R', 'S', 'D', 'Z' …
 	Flags      uint64 // PF_*; PF_KTHREAD is 0x00200000
 	NumThreads int
+	// Ticks is the CPU time that it has used, of users and system, in clock ticks.
+	Ticks uint64
 	// StartTime is in clock ticks since boot. With the PID it names a process for ever.
 	StartTime uint64
 	// StartCode and StartStack are addresses; the kernel gives 0 or 1 to readers that may not trace the process.
@@ -57,7 +59,7 @@ func ParseStat(b []byte) (Stat, error) {
 		case 3:
 			s.State = word[0]
 			continue
-		case 4, 20:
+		case 4, 14, 15, 20:
 			dst = &n
 		case 9:
 			dst = &s.Flags
@@ -80,6 +82,8 @@ func ParseStat(b []byte) (Stat, error) {
 		switch field {
 		case 4:
 			s.PPID = int(n)
+		case 14, 15:
+			s.Ticks += n
 		case 20:
 			s.NumThreads = int(n)
 		}
@@ -253,6 +257,35 @@ func (f *FS) Stat(pid int) (Stat, error) {
 // Status returns the identity, sizes and allowed nodes of a process.
 func (f *FS) Status(pid int) (Status, error) {
 	return read(f, pidFile(pid, "status"), mediumFile, fromReader(ParseStatus))
+}
+
+// Threads returns the numbers of a process's threads, in the kernel's (ascending) order.
+func (f *FS) Threads(pid int) ([]int, error) {
+	var tids []int
+	err := f.eachName(pidFile(pid, "task"), func(name []byte) {
+		if tid, ok := atoi(name); ok && tid > 0 {
+			tids = append(tids, tid)
+		}
+	})
+	return tids, err
+}
+
+// Thread is what tierd needs to know of one thread.
+type Thread struct {
+	Ticks uint64 // as in [Stat]
+	CPUs  []int  // that it may run on
+}
+
+// Thread returns what the kernel says of a thread of a process. It fails with an error for
+// which [IsGone] holds when there is none.
+func (f *FS) Thread(pid, tid int) (Thread, error) {
+	dir := "task/" + strconv.Itoa(tid)
+	stat, err := read(f, pidFile(pid, dir+"/stat"), smallFile, ParseStat)
+	if err != nil {
+		return Thread{}, err
+	}
+	status, err := read(f, pidFile(pid, dir+"/status"), mediumFile, fromReader(ParseStatus))
+	return Thread{Ticks: stat.Ticks, CPUs: status.CpusAllowed}, err
 }
 
 // Cgroup returns where a process stands in the cgroup hierarchies.

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/tierd/tierd/internal/movers"
 	"github.com/tierd/tierd/internal/status"
 	"github.com/tierd/tierd/migrate"
 	"github.com/tierd/tierd/policy"
@@ -63,6 +64,17 @@ func vetoes() []string {
 	return names
 }
 
+// localities are the label values of hint faults: the page lay on the node of the CPU, or not.
+func localities() []string { return []string{"local", "remote"} }
+
+func movedBy() []string {
+	var names []string
+	for _, m := range movers.All() {
+		names = append(names, string(m))
+	}
+	return names
+}
+
 func drops() []string {
 	var names []string
 	for _, d := range status.Drops() {
@@ -96,6 +108,17 @@ func Definitions() []Definition {
 		{epochName, Histogram, nil, "How long an epoch of the loop took, without the waiting for the next.", nil},
 		{"tierd_epochs_total", Counter, nil, "Epochs of the loop.", func(v *view, emit emitter) {
 			emit(float64(v.Epoch.Number))
+		}},
+		{"tierd_host_hint_faults_total", Counter, []string{"locality"}, "Hint faults of NUMA balancing on the whole host, by whether the page lay on the node of the CPU; absent if the kernel does not count.", func(v *view, emit emitter) {
+			if h := v.Host; h != nil {
+				emit(float64(h.LocalHintFaultsTotal), localities()[0])
+				emit(float64(h.HintFaultsTotal-min(h.LocalHintFaultsTotal, h.HintFaultsTotal)), localities()[1])
+			}
+		}},
+		{"tierd_host_moved_bytes_total", Counter, []string{"mover"}, "Bytes that changed their node on the whole host since tierd started, by who moved them: tierd, numa_balancing, demotion by reclaim, other. Absent if the kernel does not count.", func(v *view, emit emitter) {
+			if h := v.Host; h != nil {
+				byName(h.MovedBytesTotal, movedBy(), func(n float64, name string) { emit(n, name) })
+			}
 		}},
 		{"tierd_last_epoch_timestamp_seconds", Gauge, nil, "When the last epoch ended.", func(v *view, emit emitter) {
 			emit(float64(v.Time.UnixMilli()) / 1000)
@@ -174,6 +197,9 @@ func Definitions() []Definition {
 				emit(flag(s.Available), s.Name)
 			}
 		}},
+		{"tierd_second_mover", Gauge, nil, "1 while somebody else moves memory, too, of which tierd status tells; tierd leaves alone what they move.", func(v *view, emit emitter) {
+			emit(flag(v.SecondMover != ""))
+		}},
 		{"tierd_start_timestamp_seconds", Gauge, nil, "When tierd was started.", func(v *view, emit emitter) {
 			emit(float64(v.StartedAt.UnixMilli()) / 1000)
 		}},
@@ -188,6 +214,13 @@ func Definitions() []Definition {
 		}},
 		{"tierd_workload_enforcing", Gauge, []string{"workload"}, "1 when tierd moves the workload's memory, 0 when it observes.", func(v *view, emit emitter) {
 			v.each(emit, func(g *group) float64 { return flag(g.enforcing) })
+		}},
+		{"tierd_workload_hint_faults_total", Counter, []string{"workload", "locality"}, "Hint faults of the workload's processes, by whether the page lay on the node of the CPU; they are heard of while the operator has kernel.numa_balancing on.", func(v *view, emit emitter) {
+			for i := range v.groups {
+				g := &v.groups[i]
+				emit(float64(g.hintsLocal), g.label, localities()[0])
+				emit(float64(g.hints-min(g.hintsLocal, g.hints)), g.label, localities()[1])
+			}
 		}},
 		{"tierd_workload_hit_ratio", Gauge, []string{"workload", "tier"}, "Estimated share of the workload's accesses that a tier serves; absent before the first sample.", func(v *view, emit emitter) {
 			for i := range v.groups {

@@ -35,6 +35,7 @@ type group struct {
 	period                              float64
 	swept                               uint64
 	split                               *status.Split
+	hints, hintsLocal                   uint64
 }
 
 func newView(s *status.Status) *view {
@@ -78,6 +79,8 @@ func (g *group) add(w *status.Workload) {
 	g.plannedDemoted += w.PlannedDemotedBytesTotal
 	g.period = max(g.period, w.PeriodSeconds)
 	g.swept += w.SweepBytes
+	g.hints += w.HintFaultsTotal
+	g.hintsLocal += w.LocalHintFaultsTotal
 	g.addSplit(w.Split)
 	addAll(g.outcomes, w.OutcomesTotal)
 	addAll(g.vetoes, w.Vetoes)

@@ -33,8 +33,12 @@ type Status struct {
 	Sampler   Sampler    `json:"sampler"`
 	Workloads []Workload `json:"workloads"` // in the configuration's order
 	Migrate   Migrate    `json:"migrate"`
-	Thrash    Thrash     `json:"thrash"`
-	Record    Record     `json:"record"`
+	// SecondMover says who else moves memory; "" if nobody does.
+	SecondMover string `json:"second_mover,omitempty"`
+	// Host is what the kernel counts; null where it does not, or cannot be asked.
+	Host   *Host  `json:"host"`
+	Thrash Thrash `json:"thrash"`
+	Record Record `json:"record"`
 	// Config is laid over the loop's picture by [Board.Load].
 	Config Config `json:"config"`
 	// DropsTotal counts what was given up, by the reasons of [Drops].
@@ -147,6 +151,10 @@ type Workload struct {
 	SweepBytes    uint64  `json:"sweep_bytes"`
 	// Split is how trials of splitting huge pages stand; null without [policy] split.
 	Split *Split `json:"split"`
+	// HintFaultsTotal and LocalHintFaultsTotal are as in Host, of the workload's processes; they
+	// are heard of while NUMA balancing is on.
+	HintFaultsTotal      uint64 `json:"hint_faults_total"`
+	LocalHintFaultsTotal uint64 `json:"local_hint_faults_total"`
 	// ProcessDetails are at most [MaxProcesses] of the processes.
 	ProcessDetails []Process `json:"process_details"`
 	LastError      string    `json:"last_error,omitempty"`
@@ -197,6 +205,17 @@ type Migrate struct {
 	BatchPages     uint64 `json:"batch_pages"`
 	// HeldRegions is how many regions are not tried for now because the kernel refused them.
 	HeldRegions uint64 `json:"held_regions"`
+}
+
+// Host is what the kernel has counted since tierd started, of all processes.
+type Host struct {
+	// MovedBytesTotal is by who moved: "tierd", "numa_balancing", "demotion", "other". The
+	// counters do not tell whose memory it was.
+	MovedBytesTotal map[string]uint64 `json:"moved_bytes_total"`
+	// HintFaultsTotal are the faults by which NUMA balancing learns who uses a page;
+	// LocalHintFaultsTotal those of them whose page lay on the node of the CPU.
+	HintFaultsTotal      uint64 `json:"hint_faults_total"`
+	LocalHintFaultsTotal uint64 `json:"local_hint_faults_total"`
 }
 
 // Config is the configuration in force.

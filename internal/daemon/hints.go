@@ -1,0 +1,115 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/tierd/tierd/config"
+	"github.com/tierd/tierd/internal/status"
+	"github.com/tierd/tierd/sampler/hintfault"
+)
+
+// Hints hears the hint faults of processes; *hintfault.Source is the real one.
+type Hints interface {
+	Watch(pid int) (hintfault.Watched, error)
+	Drain() ([]hintfault.Faults, error)
+	Stats() hintfault.Stats
+	Close()
+}
+
+// hearing is what is heard by hint faults, while there are any.
+type hearing struct {
+	source  Hints
+	members map[hintfault.SpaceID]*member
+	// refused is why they cannot be heard although there are some; nil if nothing was tried.
+	refused error
+}
+
+// hear follows whether NUMA balancing makes hint faults, and counts those of the watched
+// processes.
+func (d *Daemon) hear(balancing bool) {
+	h := &d.hearing
+	sources := d.cfg.Sampler.Sources
+	switch wanted := balancing && (len(sources) == 0 || slices.Contains(sources, config.SourceHintFault)); {
+	case !wanted:
+		d.deafen()
+		return
+	case h.source == nil && h.refused == nil:
+		h.source, h.refused = d.o.Hear()
+		if h.refused != nil {
+			h.source = nil
+			d.note("", 0, h.refused)
+		}
+		h.members = map[hintfault.SpaceID]*member{}
+	}
+	if h.source == nil {
+		return
+	}
+	for pid, m := range d.procs {
+		if m.heard != nil || m.err != nil {
+			continue
+		}
+		w, err := h.source.Watch(pid)
+		switch {
+		case errors.Is(err, hintfault.ErrGone):
+			continue // the next scan sees it
+		case err != nil:
+			d.note(m.workload.name, pid, fmt.Errorf("process %d: %w", pid, err))
+			continue
+		}
+		m.heard = w
+		h.members[w.ID()] = m
+	}
+	faults, err := h.source.Drain()
+	if err != nil {
+		d.note("", 0, err)
+	}
+	now := d.clock.Now()
+	for i := range faults {
+		f := &faults[i]
+		if m := h.members[f.Space]; m != nil {
+			m.workload.hintsLocal += uint64(f.Local)
+			m.workload.hintsRemote += uint64(f.Remote)
+			m.users.Hear(f.Addr, f.Node, f.Local+f.Remote, now)
+		}
+	}
+}
+
+// deafen ends the hearing.
+func (d *Daemon) deafen() {
+	for _, m := range d.hearing.members {
+		m.heard.Close()
+		m.heard = nil
+	}
+	if d.hearing.source != nil {
+		d.hearing.source.Close()
+	}
+	d.hearing = hearing{}
+}
+
+// unhear forgets a process.
+func (d *Daemon) unhear(m *member) {
+	if m.heard != nil {
+		delete(d.hearing.members, m.heard.ID())
+		m.heard.Close()
+	}
+}
+
+// report is what the status says of the source; false while there is nothing to hear.
+func (h *hearing) report() (s status.Source, ok bool) {
+	s.Name = string(config.SourceHintFault)
+	switch {
+	case h.source != nil:
+		s.Available = true
+	case h.refused != nil:
+		s.Reason = h.refused.Error()
+		var u *hintfault.Unavailable
+		if errors.As(h.refused, &u) {
+			s.Hint = u.Hint
+		}
+	default:
+		return s, false
+	}
+	return s, true
+}
