@@ -5,6 +5,9 @@ import "math"
 // maxStretch caps what a snapshot says of distance.
 const maxStretch = 100
 
+// leastPart is of how many pages on a node a move there was left unfinished.
+const leastPart = PagesPerRegion / 16
+
 // homeOf is where a region is used from: the index from 1 of one of the snapshot's
 // homes, or 0.
 func (s *Snapshot) homeOf(p *Process, r *Region) uint8 {
@@ -61,6 +64,16 @@ func (e *Engine) nearerBelow(u *unit, t int, to Slot) bool {
 	return false
 }
 
+// on is how many pages of a region lie on a node.
+func (r *Region) on(slot Slot) (pages int) {
+	for _, p := range r.Placement {
+		if p.Slot == slot {
+			pages += int(p.Pages)
+		}
+	}
+	return pages
+}
+
 // bringNear brings memory nearer to where it is used from, within its tier. It takes
 // nothing's place: where the nearer node is full, what is cold there goes down in time, by
 // its own tier's rules.
@@ -91,13 +104,14 @@ func (e *Engine) nearer(i uint32, t int) Rule {
 	if u.home == 0 || u.state&(upFree|planned|mixed) != upFree {
 		return ""
 	}
-	// What was moved lately is not moved on: the way back is never a way down.
-	if p := e.process(u); float64(p.Regions[u.region].SinceMove) < e.p.Cooldown {
-		return VetoCooldown
-	}
 	to := e.target(u, t, u.bytes(), true)
 	if to == NoSlot {
 		return VetoRoom
+	}
+	// Near is no way up or down, so that the way back would be free: what was moved lately
+	// goes only where a part of it is.
+	if r := &e.process(u).Regions[u.region]; float64(r.SinceMove) < e.p.Cooldown && r.on(to) < leastPart {
+		return VetoCooldown
 	}
 	gain := e.s.stretch(u.home, u.slot) - e.s.stretch(u.home, to)
 	if !(gain > 0) {

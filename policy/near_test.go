@@ -41,6 +41,7 @@ func TestNear(t *testing.T) {
 		{"just hot enough", sockets(9, 9).with(0, 0.9, home(2)), []brief{{0, 0, 1, Near}}},
 		{"surely not known well enough", sockets(9, 9).with(0, 0.9, home(2), noise(1)), nil},
 		{"moved lately", sockets(9, 9).with(0, 5, home(2), moved(3, MovedUp)), nil},
+		{"moved there lately in part", sockets(9, 9).with(0, 5, home(2), moved(3, MovedUp), pages(400), also(1, 112)), []brief{{0, 0, 1, Near}}},
 		{"no room there", sockets(9, 0).with(0, 5, home(2)), nil},
 		{"bound", sockets(9, 9).with(0, 5, home(2), flags(Bound)), nil},
 		{"up, to the nearer node", sockets(9, 9).with(2, 5, home(2)), []brief{{0, 2, 1, Fill}}},

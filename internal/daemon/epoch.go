@@ -174,7 +174,8 @@ func (d *Daemon) carry(ctx context.Context, m *member, run []policy.Move, marks 
 	}
 	for i := range outcomes {
 		o, v := &outcomes[i], &run[i]
-		progress = progress || o.ByResult[migrate.Unattempted] < o.Pages
+		tried := o.ByResult[migrate.Unattempted] < o.Pages
+		progress = progress || tried
 		if o.ByResult[migrate.Unattempted] > 0 && o.Err == nil {
 			// Its turn comes again, and is counted then.
 			rest, restMarks = append(rest, *v), append(restMarks, marks[i])
@@ -183,7 +184,7 @@ func (d *Daemon) carry(ctx context.Context, m *member, run []policy.Move, marks 
 		}
 		d.ring.Outcome(time.Now(), marks[i].decision, o)
 		d.count(m, v, o)
-		if m.workload.enforce {
+		if m.workload.enforce && tried {
 			// What a query found on the target already is moved as well, as far as
 			// the picture of the region is concerned.
 			d.tracker.Moved(v, o.There)

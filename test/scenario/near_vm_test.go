@@ -19,13 +19,13 @@ func sockets() vm.Machine {
 	return m
 }
 
-// Threads of socket 1 use memory that lies on socket 0: what they use goes to them, and what
-// they do not use stays.
+// Threads that are bound to socket 1 use memory that lies on socket 0: what they use goes to
+// them. Accessed bits tell what is used, and the threads' CPUs from where.
 func TestHotPartGoesToItsThreads(t *testing.T) {
 	const share, within = 0.85, 15.0
 	s := scenario.Scenario{
-		Machine: sockets(), Mover: scenario.Tierd, Duration: 60 * time.Second, Capacity: "2=100MiB,0=300MiB,1=300MiB,3=1GiB",
-		Load: []string{"--size", "192MiB", "--hot", "64MiB", "--node", "0", "--cpus", "1"},
+		Machine: sockets(), Mover: scenario.Tierd, InPlace: true, Duration: 20 * time.Second, Capacity: "2=100MiB,0=300MiB,1=300MiB,3=1GiB",
+		Load: []string{"--size", "160MiB", "--hot", "48MiB", "--node", "0", "--cpus", "1"},
 		Config: `mode = "enforce"
 [workload.load]
 comm = ["tierload"]
@@ -33,17 +33,13 @@ comm = ["tierload"]
 cpu_budget = "25%"
 `,
 	}
-	near := scenario.Node(1)
 	series, err := s.Run(t.Context(), func(p scenario.Sample) {
 		t.Logf("%4.1f s: shares %v, moved %d MiB", p.T, p.Load.Share, p.MovedBytes>>20)
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := series.Reach(0, near, share); !(got <= within) {
+	if got := series.Reach(0, scenario.Node(1), share); !(got <= within) {
 		t.Errorf("%.2f of the accesses are near after %.1f s, want %.0f", share, got, within)
-	}
-	if last := series.Samples[len(series.Samples)-1]; last.Load.Share[0]+last.Load.Share[1]+last.Load.Share[2] < 0.99 {
-		t.Errorf("shares at the end: %v", last.Load.Share)
 	}
 }
