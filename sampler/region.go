@@ -255,12 +255,22 @@ func (r *region) update(b *pagetable.Block, s sample) (v news) {
 		r.est.vari = unknownVar
 	}
 	r.place(b)
+	if b.Kind == pagetable.KindLeaf {
+		n, k = 1, min(k, 1)
+	}
+	v = r.join(n, k, s)
+	r.turn++
+	return v
+}
+
+// join joins what was seen of the region: k of n pages were accessed. A huge page is
+// one.
+func (r *region) join(n, k int, s sample) (v news) {
 	boundary := s
 	var shift float32
-	if b.Kind == pagetable.KindLeaf {
+	if r.flags&policy.Huge != 0 {
 		shift = hugeLog
 		boundary.boundary *= policy.PagesPerRegion
-		n, k = 1, min(k, 1)
 	}
 	dt := r.seen.since(s.now)
 	if r.flags&policy.Unseen != 0 {
@@ -292,7 +302,6 @@ func (r *region) update(b *pagetable.Block, s sample) (v news) {
 		r.flags &^= doubted
 	}
 	r.est.log -= shift
-	r.turn++
 	r.flags &^= policy.Unseen
 	r.seen = s.now
 	r.evidence = s.note(r.evidence, boundary.hot(n, k), became)

@@ -140,7 +140,9 @@ type Stats struct {
 	Listings, Scouted                           uint64
 	ClearedBytes                                uint64
 	// Taken is how many pages somebody else was seen to have moved.
-	Taken            uint64
+	Taken uint64
+	// Heard is by voice.
+	Heard            [voices]HeardStats
 	Regions, Details int
 	// Mappings of all processes together.
 	Mappings       int
@@ -174,6 +176,7 @@ type process struct {
 	gaps    bool            // some may not: one has no page any more, or is new
 	vmas    int
 	bound   bool // the task's own memory policy
+	shared  bool // tierd may move what others map, too
 
 	listAt, scoutAt float64
 	scout           uint64 // the next address to look at; 0: no round under way
@@ -273,7 +276,8 @@ type Tracker struct {
 	splitTurn                bool
 	batches                  uint64 // made so far
 	stats                    Stats
-	moves                    uint64
+	moves, heard             uint64
+	deaf                     bool // accessed bits are not cleared
 
 	addrs  []uint64
 	others []doubt // scratch of confirm
@@ -355,6 +359,18 @@ func (t *Tracker) Add(id policy.ProcessID, workload string, enforce bool, s Spac
 	t.procs = append(t.procs, &process{id: id, workload: workload, enforce: enforce, space: s})
 }
 
+// SetShared tells whether memory of a process that others map, too, may be moved. How it is
+// used the tracker has to hear from others.
+func (t *Tracker) SetShared(id policy.ProcessID, shared bool) {
+	if p := t.find(id); p != nil && p.shared != shared {
+		p.shared, p.listAt, p.gaps = shared, 0, true
+	}
+}
+
+// SetDeaf lets the tracker look where memory lies and not clear accessed bits: how it is
+// used it has to hear from others.
+func (t *Tracker) SetDeaf(deaf bool) { t.deaf = deaf }
+
 // SetPeriod tells of the training steps of a process. Until then they are to be
 // found out.
 func (t *Tracker) SetPeriod(id policy.ProcessID, told Period) {
@@ -414,7 +430,7 @@ func (t *Tracker) Stats() Stats {
 
 // News rises when a sample was taken or memory moved: without that, a decision is
 // the same but for the time that has passed.
-func (t *Tracker) News() uint64 { return t.stats.Samples + t.moves }
+func (t *Tracker) News() uint64 { return t.stats.Samples + t.moves + t.heard }
 
 // Step does what is due, for about 20 ms at most, and returns when to call it
 // again, in seconds of the clock.
@@ -461,6 +477,9 @@ func (t *Tracker) due(now float64) float64 {
 			continue
 		}
 		next = min(next, p.listAt, p.scoutAt)
+		if t.deaf {
+			continue
+		}
 		if n := len(p.doubtful); n > 0 {
 			next = min(next, p.doubtful[n-1].due)
 		}
@@ -534,11 +553,11 @@ func (t *Tracker) work(now float64) bool {
 			// Known memory is sampled in between, so that a look at a large
 			// address space does not stop everything else.
 			t.look(p, now)
-			if len(p.regions) > 0 {
+			if len(p.regions) > 0 && !t.deaf {
 				t.clear(p, now)
 			}
 			return true
-		case t.clear(p, now):
+		case !t.deaf && t.clear(p, now):
 			return true
 		}
 	}
@@ -595,7 +614,7 @@ func (p *process) runAt(addr uint64) int {
 // are those from the first that may overlap it. known is false when no
 // mapping overlaps it.
 func (p *process) classify(addr uint64, runs []pagetable.Run) (movable uint32, flags uint8, known bool) {
-	var blocked uint32
+	var blocked, heard uint32
 	for _, run := range runs {
 		if run.Start >= addr+policy.RegionSize {
 			break
@@ -609,6 +628,9 @@ func (p *process) classify(addr uint64, runs []pagetable.Run) (movable uint32, f
 		case run.Class == 0 && !p.bound:
 			movable |= m
 			continue
+		case p.shared && !p.bound && run.Class&^pagetable.ClassFile == pagetable.ClassShared:
+			heard |= m
+			continue
 		case run.Class&(pagetable.ClassShared|pagetable.ClassFile) != 0:
 			flags |= policy.Shared
 		case run.Class&pagetable.ClassBound != 0 || p.bound && run.Class == 0:
@@ -618,11 +640,14 @@ func (p *process) classify(addr uint64, runs []pagetable.Run) (movable uint32, f
 		}
 		blocked |= m
 	}
-	movable &^= blocked
-	if movable != 0 {
-		flags = 0
+	if movable &^= blocked; movable != 0 {
+		return movable, 0, known
 	}
-	return movable, flags, known
+	// The accessed bits of several processes cannot be cleared; others tell of their use.
+	if heard &^= blocked; heard != 0 {
+		return heard, policy.Shared, known
+	}
+	return 0, flags, known
 }
 
 // fit drops the regions that no mapping covers any more and renews what may
@@ -676,7 +701,7 @@ func (t *Tracker) look(p *process, now float64) {
 				ri++
 			}
 			at = a + policy.RegionSize
-			if ri < len(p.regions) && p.regions[ri].addr() == a && p.regions[ri].movable != 0 && p.regions[ri].flags&policy.Unseen == 0 {
+			if ri < len(p.regions) && p.regions[ri].addr() == a && !t.deaf && p.regions[ri].movable != 0 && p.regions[ri].flags&(policy.Unseen|policy.Shared) == 0 {
 				continue
 			}
 			t.addrs = append(t.addrs, a)
@@ -1671,6 +1696,9 @@ func (t *Tracker) Snapshot() []policy.Process {
 				if joinMoments(&q, rate, variance, inTurn) && s.Period > 0 {
 					q.Flags |= policy.Periodic
 				}
+			}
+			if p.shared && r.movable != 0 {
+				q.Flags &^= policy.Shared
 			}
 			if len(p.rivals) > 0 && p.taken(r.block, now) {
 				q.Flags |= policy.Rival

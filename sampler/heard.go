@@ -1,0 +1,81 @@
+package sampler
+
+import (
+	"slices"
+
+	"github.com/tierd/tierd/policy"
+)
+
+// Voice is a source other than the accessed bits that the tracker clears and reads itself.
+type Voice uint8
+
+// The voices.
+const (
+	HintFaults Voice = iota
+	DAMON
+	voices
+)
+
+// Voices are all of them, by their names in the configuration.
+func Voices() []string { return []string{HintFaults: "hint-fault", DAMON: "damon"} }
+
+func (v Voice) String() string { return Voices()[v] }
+
+// Heard is what a voice says of a region: of Pages whose use it would have noticed,
+// Accessed were used in a window of so many seconds. A huge page is one page.
+type Heard struct {
+	Addr            uint64
+	Pages, Accessed int
+	Window          float64
+	// Noise is the variance that ln(rate) has beyond that of the count, as where what was
+	// heard is of more than this region.
+	Noise float64
+}
+
+// HeardStats counts what a voice said.
+type HeardStats struct {
+	// Regions were heard of, Disagreed those of which it said what is hardly possible by what
+	// others had said before, each time.
+	Regions, Disagreed uint64
+}
+
+// Hear joins what a voice says to what is known of a process's regions. Each source weighs
+// by the inverse of its variance, as the estimate of a rate does not ask where samples come from:
+// what a sample contradicts by far is believed when the next one, of whichever
+// source, says the same. Of regions that the tracker does not know nothing is kept, and those that
+// are known page by page are known better.
+func (t *Tracker) Hear(id policy.ProcessID, from Voice, heard []Heard) {
+	p := t.find(id)
+	if p == nil || p.err != nil {
+		return
+	}
+	seconds := t.o.Clock.Now()
+	now := ticks(seconds)
+	for i := range heard {
+		h := &heard[i]
+		if h.Pages <= 0 || h.Accessed < 0 || h.Accessed > h.Pages || !(h.Window > 0) || !(h.Noise >= 0) {
+			continue
+		}
+		at, found := slices.BinarySearchFunc(p.regions, uint32(h.Addr/policy.RegionSize), byBlock)
+		if !found {
+			continue
+		}
+		r := &p.regions[at]
+		if r.movable == 0 || r.detail != noDetail {
+			continue
+		}
+		s := sample{window: h.Window, boundary: t.boundaries(p).rates[r.key.boundary()], now: now, noise: h.Noise, chosen: true}
+		if s.fresh = r.noted.since(now) >= evidenceSeconds || r.flags&policy.Unseen != 0; s.fresh {
+			r.noted = now
+		}
+		known := r.flags&policy.Unseen == 0
+		v := r.join(h.Pages, h.Accessed, s)
+		stats := &t.stats.Heard[from]
+		stats.Regions++
+		if known && (v == doubtful || v == changed) {
+			stats.Disagreed++
+		}
+		r.key = t.keyOf(p, r)
+		t.heard++
+	}
+}
