@@ -305,7 +305,7 @@ func (d *decoder) workload(n *node) []rule {
 		{name: "uid", value: d.uids(&w.UID)},
 		{name: "gpu", value: d.boolean(&w.GPU), later: on(&w.GPU, selector("gpu"))},
 		{name: "near", value: d.text(&w.Near), later: not("prefer what is near")},
-		{name: "shared", value: d.boolean(&w.Shared), later: on(&w.Shared, not("place shared memory"))},
+		{name: "shared", value: d.boolean(&w.Shared)},
 		{name: "period", value: d.text(&w.Period)},
 		{name: "weight", value: d.number(&w.Weight, 0.01, 100)},
 		{name: "limit", each: nil, value: d.limits(w)},
@@ -904,16 +904,10 @@ func (d *decoder) sources(n *node, v any) {
 }
 
 func (d *decoder) sourcesLater() string {
-	var later []string
-	for _, s := range d.cfg.Sampler.Sources {
-		if s != SourcePageTable {
-			later = append(later, string(s))
-		}
-	}
-	if later == nil {
+	if !slices.Contains(d.cfg.Sampler.Sources, SourcePrecise) {
 		return ""
 	}
-	return fmt.Sprintf("accepted, but this version sees with page-table only, not with %s", oneOf(later))
+	return "accepted, but this version does not see with precise yet"
 }
 
 // KeyInfo describes a key that a file may have.

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/tierd/tierd/policy"
+	"github.com/tierd/tierd/sampler/pagetable"
 )
 
 // Voice is a source other than the accessed bits that the tracker clears and reads itself.
@@ -78,4 +79,38 @@ func (t *Tracker) Hear(id policy.ProcessID, from Voice, heard []Heard) {
 		r.key = t.keyOf(p, r)
 		t.heard++
 	}
+}
+
+// Unheard are the regions of a process of which others must tell how they are used, in
+// stretches of whole regions, as many as are allowed: where there are more, neighbours are
+// taken together.
+func (t *Tracker) Unheard(id policy.ProcessID, most int) (list []pagetable.Range) {
+	p := t.find(id)
+	if p == nil || p.err != nil || most < 1 {
+		return nil
+	}
+	n := 0
+	for i := range p.regions {
+		if t.unheard(&p.regions[i]) {
+			n++
+		}
+	}
+	together := (n + most - 1) / max(most, 1)
+	for i := range p.regions {
+		r := &p.regions[i]
+		if !t.unheard(r) {
+			continue
+		}
+		at := r.addr()
+		if k := len(list) - 1; k >= 0 && list[k].End == at && at-list[k].Start < uint64(together)*policy.RegionSize || k+1 == most && k >= 0 {
+			list[k].End = at + policy.RegionSize
+			continue
+		}
+		list = append(list, pagetable.Range{Start: at, End: at + policy.RegionSize})
+	}
+	return list
+}
+
+func (t *Tracker) unheard(r *region) bool {
+	return r.movable != 0 && (t.deaf || r.flags&policy.Shared != 0)
 }

@@ -141,6 +141,8 @@ type Stats struct {
 	ClearedBytes                                uint64
 	// Taken is how many pages somebody else was seen to have moved.
 	Taken uint64
+	// Disagreed are the samples that became known as another rate, or seemed to.
+	Disagreed uint64
 	// Heard is by voice.
 	Heard            [voices]HeardStats
 	Regions, Details int
@@ -1296,6 +1298,9 @@ func (t *Tracker) learnOf(p *process, r *region, b *pagetable.Block, s sample, n
 	p.gaps = p.gaps || r.Pages() == 0
 	if v == changed {
 		t.recentChanged++
+	}
+	if v == doubtful || v == changed {
+		t.stats.Disagreed++
 	}
 	if !s.chosen {
 		p.lookedAt(r.block, now, s.window)

@@ -20,6 +20,7 @@ import (
 	"github.com/tierd/tierd/migrate"
 	"github.com/tierd/tierd/policy"
 	"github.com/tierd/tierd/sampler"
+	"github.com/tierd/tierd/sampler/damon"
 	"github.com/tierd/tierd/sampler/hintfault"
 	"github.com/tierd/tierd/sampler/pagetable"
 	"github.com/tierd/tierd/topology"
@@ -61,8 +62,10 @@ type Options struct {
 	// Source, Hear, Open and Pager replace the real kernel in tests.
 	Source Source
 	Hear   func() (Hints, error)
-	Open   func(pid int) (Life, error)
-	Pager  migrate.Pager
+	// Monitor is given the file for a note on what runs.
+	Monitor func(s damon.Settings, note string) (Monitor, error)
+	Open    func(pid int) (Life, error)
+	Pager   migrate.Pager
 }
 
 const (
@@ -81,17 +84,18 @@ const (
 
 // Daemon is the loop. Run must be called once.
 type Daemon struct {
-	o       Options
-	cfg     *config.Config
-	reload  chan *config.Config
-	clock   clock
-	nodes   *nodes
-	homes   homes
-	movers  *movers.Watch
-	hearing hearing
-	source  Source
-	tracker *sampler.Tracker
-	control policy.Controller
+	o          Options
+	cfg        *config.Config
+	reload     chan *config.Config
+	clock      clock
+	nodes      *nodes
+	homes      homes
+	movers     *movers.Watch
+	hearing    hearing
+	monitoring monitoring
+	source     Source
+	tracker    *sampler.Tracker
+	control    policy.Controller
 	// enforcing moves, observing only records.
 	enforcing, observing *migrate.Executor
 
@@ -186,6 +190,12 @@ func (d *Daemon) open() {
 	if d.o.Hear == nil {
 		d.o.Hear = func() (Hints, error) { return hintfault.Open() }
 	}
+	if d.o.Monitor == nil {
+		if err := damon.Recover(d.o.Host, d.monitorNote()); err != nil {
+			d.note("", 0, fmt.Errorf("DAMON, which a tierd that was killed has left running: %w", err))
+		}
+		d.o.Monitor = func(s damon.Settings, note string) (Monitor, error) { return damon.Start(d.o.Host, s, note) }
+	}
 	if d.o.Open == nil {
 		d.o.Open = func(pid int) (Life, error) { return process.Open(d.o.Host, pid) }
 	}
@@ -224,6 +234,14 @@ func (d *Daemon) open() {
 		})
 	}
 	d.setWorkloads()
+	d.setSources()
+}
+
+// setSources takes what the configuration says of them.
+func (d *Daemon) setSources() {
+	if d.tracker != nil {
+		d.tracker.SetDeaf(!d.allows(config.SourcePageTable))
+	}
 }
 
 func (d *Daemon) unavailable(err error) {
@@ -259,6 +277,8 @@ func (d *Daemon) Run(ctx context.Context) error {
 			d.scan()
 			d.hear(balancing)
 			d.settle()
+			d.keep()
+			d.monitor()
 			d.askPressures()
 			scanAt = now.Add(scanEvery)
 		}
@@ -273,6 +293,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 			due = later(epochAt, epochAt.Add(restEpoch-d.interval)) // without news there is time
 		}
 		if now = time.Now(); !now.Before(due) {
+			d.listen()
 			took := d.epoch(now)
 			epochAt = now.Add(d.every(took))
 			due = epochAt
@@ -309,6 +330,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 
 func (d *Daemon) close() {
 	d.deafen()
+	d.endMonitor()
 	if d.tracker != nil {
 		d.tracker.Close()
 	}
@@ -341,6 +363,7 @@ func (d *Daemon) adopt(c *config.Config) {
 	d.drops[status.DropStopped] += uint64(len(d.queue))
 	d.queue, d.marks = nil, nil
 	d.setRing()
+	d.setSources()
 	d.setWorkloads()
 	// Every process is matched anew.
 	for pid := range d.procs {

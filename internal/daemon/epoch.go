@@ -168,7 +168,7 @@ func (d *Daemon) carry(ctx context.Context, m *member, run []policy.Move, marks 
 	var outcomes []migrate.Outcome
 	d.noteRun(m, run, marks)
 	busy := mover.Stats().CallTime
-	d.clock.move(func() { outcomes = mover.Move(ctx, migrate.Target{Identity: m.life}, run) })
+	d.clock.move(func() { outcomes = mover.Move(ctx, migrate.Target{Identity: m.life, Shared: m.workload.shared}, run) })
 	if m.workload.enforce {
 		d.book(run, outcomes, (mover.Stats().CallTime - busy).Seconds())
 	}

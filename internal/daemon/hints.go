@@ -3,7 +3,6 @@ package daemon
 import (
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/tierd/tierd/config"
 	"github.com/tierd/tierd/internal/status"
@@ -30,8 +29,7 @@ type hearing struct {
 // processes.
 func (d *Daemon) hear(balancing bool) {
 	h := &d.hearing
-	sources := d.cfg.Sampler.Sources
-	switch wanted := balancing && (len(sources) == 0 || slices.Contains(sources, config.SourceHintFault)); {
+	switch wanted := balancing && d.allows(config.SourceHintFault); {
 	case !wanted:
 		d.deafen()
 		return

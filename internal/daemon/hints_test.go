@@ -43,9 +43,11 @@ func (e *ears) Drain() ([]hintfault.Faults, error) {
 func (e *ears) Stats() hintfault.Stats { return hintfault.Stats{} }
 func (e *ears) Close()                 { e.closed = true }
 
-func hintSource(s *status.Status) *status.Source {
+func hintSource(s *status.Status) *status.Source { return sourceOf(s, "hint-fault") }
+
+func sourceOf(s *status.Status, name string) *status.Source {
 	for i := range s.Sources {
-		if s.Sources[i].Name == "hint-fault" {
+		if s.Sources[i].Name == name {
 			return &s.Sources[i]
 		}
 	}

@@ -45,6 +45,10 @@ func TestMain(m *testing.M) {
 		beSubject(spec)
 		return
 	}
+	if spec, ok := os.LookupEnv(guestSharerEnv); ok {
+		beSharer(spec)
+		return
+	}
 	if _, ok := os.LookupEnv(guestDaemonEnv); ok {
 		beDaemon()
 		return
@@ -200,6 +204,11 @@ func startSubject(t *testing.T, comm string, hots, all, node int) *subject {
 
 func startSpec(t *testing.T, comm string, all int, spec string) *subject {
 	t.Helper()
+	return startAs(t, comm, all, guestSubjectEnv+"="+spec)
+}
+
+func startAs(t *testing.T, comm string, all int, env string) *subject {
+	t.Helper()
 	name := filepath.Join(t.TempDir(), comm)
 	exe, err := os.Executable()
 	if err == nil {
@@ -209,7 +218,7 @@ func startSpec(t *testing.T, comm string, all int, spec string) *subject {
 		t.Fatal(err)
 	}
 	s := &subject{t: t, cmd: exec.Command(name), pages: all}
-	s.cmd.Env = append(os.Environ(), guestSubjectEnv+"="+spec)
+	s.cmd.Env = append(os.Environ(), env)
 	s.cmd.Stderr = os.Stderr
 	s.in, _ = s.cmd.StdinPipe()
 	out, _ := s.cmd.StdoutPipe()
@@ -271,12 +280,16 @@ rate = "16MiB/s"
 `
 
 func newDaemon(board *status.Board, log *slog.Logger) (*daemon.Daemon, error) {
+	return newDaemonOf(guestConfig, board, log)
+}
+
+func newDaemonOf(toml string, board *status.Board, log *slog.Logger) (*daemon.Daemon, error) {
 	host := hostfs.New("")
 	m, err := topology.Discover(host, topology.Overrides{})
 	if err != nil {
 		return nil, err
 	}
-	cfg, err := config.Parse("test.toml", []byte(guestConfig))
+	cfg, err := config.Parse("test.toml", []byte(toml))
 	if err != nil {
 		return nil, err
 	}
@@ -312,8 +325,13 @@ type watch struct {
 // startDaemon runs tierd until the test ends.
 func startDaemon(t *testing.T) *watch {
 	t.Helper()
+	return startDaemonOf(t, guestConfig)
+}
+
+func startDaemonOf(t *testing.T, toml string) *watch {
+	t.Helper()
 	w := &watch{T: t}
-	d, err := newDaemon(&w.board, slog.New(slog.DiscardHandler))
+	d, err := newDaemonOf(toml, &w.board, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

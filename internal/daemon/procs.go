@@ -24,6 +24,7 @@ import (
 type workload struct {
 	name    string
 	enforce bool
+	shared  bool // memory that several processes map may be moved
 	period  sampler.Period
 
 	promoted, demoted               uint64
@@ -68,6 +69,7 @@ func (d *Daemon) setWorkloads() {
 			w = &workload{name: c.Name}
 		}
 		w.period = sampler.Period{Off: c.Period.Off, Seconds: c.Period.Every.Std().Seconds()}
+		w.shared = c.Shared
 		w.enforce = c.Mode == config.ModeEnforce && d.reason() == ""
 		d.workloads = append(d.workloads, w)
 	}

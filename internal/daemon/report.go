@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/tierd/tierd/config"
 	"github.com/tierd/tierd/internal/movers"
 	"github.com/tierd/tierd/internal/status"
 	"github.com/tierd/tierd/migrate"
@@ -41,9 +42,14 @@ func (d *Daemon) publish(now time.Time, took time.Duration) {
 		}
 		s.Machine.Nodes = append(s.Machine.Nodes, node)
 	}
+	s.Sources = slices.Clone(s.Sources)
 	if heard, ok := d.hearing.report(); ok {
-		s.Sources = append(slices.Clone(s.Sources), heard)
+		s.Sources = append(s.Sources, heard)
 	}
+	if heard, ok := d.monitoring.report(); ok {
+		s.Sources = append(s.Sources, heard)
+	}
+	d.reportSources(s)
 	d.reportSampler(s)
 	d.reportMover(s)
 	d.reportHost(s)
@@ -106,6 +112,24 @@ func (d *Daemon) reportMover(s *status.Status) {
 	if d.moved > 0 {
 		cost := d.enforcing.CostPerPage()
 		s.Migrate.CostPerPageSeconds = &cost
+	}
+}
+
+// reportSources tells how much each source has told.
+func (d *Daemon) reportSources(s *status.Status) {
+	if d.tracker == nil {
+		return
+	}
+	st := d.tracker.Stats()
+	for i := range s.Sources {
+		src := &s.Sources[i]
+		if src.Name == string(config.SourcePageTable) {
+			src.RegionsTotal, src.DisagreedTotal = st.Samples, st.Disagreed
+			continue
+		}
+		if v := slices.Index(sampler.Voices(), src.Name); v >= 0 {
+			src.RegionsTotal, src.DisagreedTotal = st.Heard[v].Regions, st.Heard[v].Disagreed
+		}
 	}
 }
 

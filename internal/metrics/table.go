@@ -197,6 +197,16 @@ func Definitions() []Definition {
 				emit(flag(s.Available), s.Name)
 			}
 		}},
+		{"tierd_source_disagreements_total", Counter, []string{"source"}, "Times that a source told of a region what was hardly possible by what was known before. Rising steadily, its sources do not fit together.", func(v *view, emit emitter) {
+			for _, s := range v.Sources {
+				emit(float64(s.DisagreedTotal), s.Name)
+			}
+		}},
+		{"tierd_source_regions_total", Counter, []string{"source"}, "Times that a source told of a region of 2 MiB.", func(v *view, emit emitter) {
+			for _, s := range v.Sources {
+				emit(float64(s.RegionsTotal), s.Name)
+			}
+		}},
 		{"tierd_second_mover", Gauge, nil, "1 while somebody else moves memory, too, of which tierd status tells; tierd leaves alone what they move.", func(v *view, emit emitter) {
 			emit(flag(v.SecondMover != ""))
 		}},

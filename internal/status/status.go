@@ -83,6 +83,11 @@ type Source struct {
 	Available bool   `json:"available"`
 	Reason    string `json:"reason,omitempty"` // why it is not available
 	Hint      string `json:"hint,omitempty"`   // what to do about it
+	// RegionsTotal counts the times that the source told of a region, and DisagreedTotal those of them at
+	// which that was hardly possible by what was known before: as the sources are fused, by what all of
+	// them had told.
+	RegionsTotal   uint64 `json:"regions_total"`
+	DisagreedTotal uint64 `json:"disagreed_total"`
 }
 
 // Sampler is what looking costs and how it is steered.

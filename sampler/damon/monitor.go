@@ -115,6 +115,9 @@ func (m *Monitor) Close() error {
 	return err
 }
 
+// Worker is the thread of the kernel that monitors.
+func (m *Monitor) Worker() int { return m.worker.pid }
+
 // Targets are what is monitored.
 func (m *Monitor) Targets() []Target { return m.settings.Targets }
 

@@ -48,3 +48,34 @@ cpu_budget = "25%"
 		t.Errorf("end %+v, want what tierd cost", series.End)
 	}
 }
+
+// TestDAMONAlone: what DAMON says is enough to place by. (Kernels without it have the source say so.)
+func TestDAMONAlone(t *testing.T) {
+	series, err := scenario.Scenario{
+		Name: "damon", Mover: scenario.Tierd, Duration: 2 * time.Minute, Enough: 0.8, Parallel: true,
+		Load: []string{"--size", "512MiB", "--hot", "48MiB", "--node", "2"},
+		Config: `
+mode = "enforce"
+[workload.load]
+comm = ["tierload"]
+[sampler]
+source = "damon"
+cpu_budget = "25%"
+`,
+		Log: os.Stderr,
+	}.Run(t.Context(), func(s scenario.Sample) {
+		t.Logf("%6.1f s: fast %.2f, HBM %.2f, moved %d MiB", s.T, *s.Load.Fast, s.Load.Share[1], s.MovedBytes>>20)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if best := series.Max(scenario.Fast, 0, series.Last()); best < 0.8 {
+		t.Errorf("share of the accesses in fast memory got to %.2f, want 0.8", best)
+	}
+	if moved := series.Max(scenario.Moved, 0, series.Last()); moved > 2*48<<20 {
+		t.Errorf("moved %.0f bytes for 48 MiB of hot memory", moved)
+	}
+	if series.End.ExitCode != 0 || len(series.End.Residue) > 0 {
+		t.Errorf("end %+v, want exit code 0 and nothing left", series.End)
+	}
+}

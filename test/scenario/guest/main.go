@@ -37,6 +37,7 @@ const (
 	balancing = "/proc/sys/kernel/numa_balancing"
 	rateLimit = "/proc/sys/kernel/numa_balancing_promote_rate_limit_MBps"
 	demotion  = "/sys/kernel/mm/numa/demotion_enabled"
+	kdamonds  = "/sys/kernel/mm/damon/admin/kdamonds/nr_kdamonds"
 
 	// The kernel as a mover promotes at most this, in MB/s.
 	kernelRate = "200"
@@ -426,7 +427,7 @@ func (r *runner) residue() (left []string) {
 			left = append(left, "process "+e.Name())
 		}
 	}
-	for path, want := range map[string]string{balancing: strconv.Itoa(r.spec.Balancing), demotion: "0"} {
+	for path, want := range map[string]string{balancing: strconv.Itoa(r.spec.Balancing), demotion: "0", kdamonds: "0"} {
 		b, err := os.ReadFile(path)
 		got := strings.TrimSpace(string(b))
 		if err == nil && got != want && !(path == demotion && got == "false") {
