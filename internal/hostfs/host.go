@@ -346,9 +346,18 @@ func (f *FS) KernelTypes() error {
 // maxKdamonds bounds how many workers of DAMON are asked for their state.
 const maxKdamonds = 64
 
+// DAMONWorkers is the folder of DAMON's workers, relative to the root.
+const DAMONWorkers = "sys/kernel/mm/damon/admin/kdamonds"
+
+// BootID is another one after each boot; "" where there is none.
+func (f *FS) BootID() string {
+	id, _ := read(f, "proc/sys/kernel/random/boot_id", smallFile, ParseWord)
+	return id
+}
+
 // DAMON returns how many workers somebody has set up through sysfs, and how many of them run.
 func (f *FS) DAMON() (workers, running int, err error) {
-	const dir = "sys/kernel/mm/damon/admin/kdamonds"
+	const dir = DAMONWorkers
 	workers, err = read(f, dir+"/nr_kdamonds", smallFile, ParseInt)
 	if err != nil {
 		return 0, 0, err

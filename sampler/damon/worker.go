@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	admin  = "sys/kernel/mm/damon/admin/kdamonds"
+	admin  = hostfs.DAMONWorkers
 	first  = admin + "/0"
 	ctx    = first + "/contexts/0"
 	number = admin + "/nr_kdamonds"
@@ -102,11 +102,6 @@ func readInt(host *hostfs.FS, rel string) (int, error) {
 	return strconv.Atoi(s)
 }
 
-func bootID(host *hostfs.FS) string {
-	id, _ := read(host, "proc/sys/kernel/random/boot_id")
-	return id
-}
-
 // absent names the error of a kernel without DAMON.
 func absent(err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
@@ -125,7 +120,7 @@ func start(host *hostfs.FS, s Settings, file string) (w *worker, err error) {
 		return nil, ErrInUse
 	}
 	// The note comes first: what is in the array with these targets is ours.
-	if err := remember(file, note{bootID(host), 0, pids(s.Targets)}); err != nil {
+	if err := remember(file, note{host.BootID(), 0, pids(s.Targets)}); err != nil {
 		return nil, err
 	}
 	if err := write(host, number, "1"); err != nil {
@@ -181,7 +176,7 @@ func start(host *hostfs.FS, s Settings, file string) (w *worker, err error) {
 		return w, err
 	}
 	if w.pid, err = readInt(host, first+"/pid"); err == nil {
-		err = remember(file, note{bootID(host), w.pid, pids(s.Targets)})
+		err = remember(file, note{host.BootID(), w.pid, pids(s.Targets)})
 	}
 	return w, err
 }
@@ -220,7 +215,7 @@ func clear(host *hostfs.FS, file string) error {
 		return err
 	}
 	var n note
-	if json.Unmarshal(b, &n) != nil || n.Boot != bootID(host) || !ours(host, n) {
+	if json.Unmarshal(b, &n) != nil || n.Boot != host.BootID() || !ours(host, n) {
 		return os.Remove(file)
 	}
 	if state, err := read(host, first+"/state"); err == nil && state == "on" {
