@@ -69,7 +69,7 @@ func (d *Daemon) hear(balancing bool) {
 		if m := h.members[f.Space]; m != nil {
 			m.workload.hintsLocal += uint64(f.Local)
 			m.workload.hintsRemote += uint64(f.Remote)
-			m.users.Hear(f.Addr, f.Node, f.Local+f.Remote, now)
+			m.users.Hear(f.Addr, f.Node, f.Local+f.Remote+f.Unknown, now)
 		}
 	}
 }

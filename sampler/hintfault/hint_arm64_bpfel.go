@@ -14,9 +14,11 @@ import (
 )
 
 type hintFaults struct {
-	_      structs.HostLayout
-	Local  uint32
-	Remote uint32
+	_       structs.HostLayout
+	Local   uint32
+	Remote  uint32
+	Unknown uint32
+	Pad     uint32
 }
 
 type hintPlace struct {
@@ -38,6 +40,7 @@ const (
 	hintProgFind          = "find"
 	hintProgPrepared      = "prepared"
 	hintProgPreparedFault = "prepared_fault"
+	hintProgTouched       = "touched"
 	hintVarActive         = "active"
 	hintVarFound          = "found"
 	hintVarSeen           = "seen"
@@ -89,6 +92,7 @@ type hintProgramSpecs struct {
 	Find          *ebpf.ProgramSpec `ebpf:"find"`
 	Prepared      *ebpf.ProgramSpec `ebpf:"prepared"`
 	PreparedFault *ebpf.ProgramSpec `ebpf:"prepared_fault"`
+	Touched       *ebpf.ProgramSpec `ebpf:"touched"`
 }
 
 // hintMapSpecs contains maps before they are loaded into the kernel.
@@ -162,6 +166,7 @@ type hintPrograms struct {
 	Find          *ebpf.Program `ebpf:"find"`
 	Prepared      *ebpf.Program `ebpf:"prepared"`
 	PreparedFault *ebpf.Program `ebpf:"prepared_fault"`
+	Touched       *ebpf.Program `ebpf:"touched"`
 }
 
 func (p *hintPrograms) Close() error {
@@ -170,6 +175,7 @@ func (p *hintPrograms) Close() error {
 		p.Find,
 		p.Prepared,
 		p.PreparedFault,
+		p.Touched,
 	)
 }
 

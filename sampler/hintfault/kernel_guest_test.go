@@ -164,3 +164,33 @@ func TestGuestProcessesThatAreNotThere(t *testing.T) {
 		t.Errorf("nothing is watched: %d places, %v", len(faults), err)
 	}
 }
+
+// Where functions cannot be hooked, every page fault tells who uses what.
+func TestGuestEveryFaultIsHeard(t *testing.T) {
+	s, err := hintfault.OpenAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	space, err := s.Watch(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	mem := subject(t) // each of its pages is touched for the first time
+	from, pages := uint64(uintptr(unsafe.Pointer(&mem[0]))), uint32(0)
+	faults, err := s.Drain()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range faults {
+		if f.Space == space.ID() && f.Addr >= from && f.Addr < from+size {
+			pages += f.Unknown
+			if f.Node != 0 || f.Local+f.Remote > 0 {
+				t.Errorf("%+v", f)
+			}
+		}
+	}
+	if pages < size/page {
+		t.Errorf("heard of %d pages, %d were touched", pages, size/page)
+	}
+}

@@ -50,8 +50,8 @@ type Faults struct {
 	// Node is that of the CPUs that touched it.
 	Node int
 	// Local counts the faults whose page lay on that node, Remote the others; each is a
-	// page, whatever its size.
-	Local, Remote uint32
+	// page, whatever its size. Of Unknown it is not known, nor whether they were hint faults.
+	Local, Remote, Unknown uint32
 }
 
 // Stats counts since the Source was opened.
@@ -70,6 +70,7 @@ type Source struct {
 	active  uint32
 	next    SpaceID
 	told    uint64
+	all     bool
 	stats   Stats
 	keys    []hintPlace
 	values  []hintFaults
@@ -128,12 +129,27 @@ func hookOf(spec *btf.Spec) (program string, err error) {
 	}
 }
 
-// Open attaches the program. The error is an *Unavailable.
+// Open attaches the program. Where functions cannot be hooked, as some sandboxes forbid, it
+// hears every page fault. The error is an *Unavailable.
 func Open() (*Source, error) {
 	program, err := hook()
 	if err != nil {
 		return nil, err
 	}
+	s, err := open(program)
+	if err == nil {
+		return s, nil
+	}
+	s, fallback := open(hintProgTouched)
+	if fallback != nil {
+		return nil, err
+	}
+	s.all = true
+	return s, nil
+}
+
+// open attaches one program.
+func open(program string) (*Source, error) {
 	spec, err := loadHint()
 	if err != nil {
 		return nil, &Unavailable{Step: "load", Err: err}
@@ -224,9 +240,9 @@ func (s *Source) Drain() ([]Faults, error) {
 		n, err := full.BatchLookupAndDelete(&cursor, s.keys, s.values, nil)
 		for i := range n {
 			k, v := &s.keys[i], &s.values[i]
-			s.told += uint64(v.Local) + uint64(v.Remote)
+			s.told += uint64(v.Local) + uint64(v.Remote) + uint64(v.Unknown)
 			s.drained = append(s.drained, Faults{
-				Space: SpaceID(k.Space), Addr: k.Block << blockShift, Node: int(k.Node), Local: v.Local, Remote: v.Remote,
+				Space: SpaceID(k.Space), Addr: k.Block << blockShift, Node: int(k.Node), Local: v.Local, Remote: v.Remote, Unknown: v.Unknown,
 			})
 		}
 		if errors.Is(err, ebpf.ErrKeyNotExist) {
@@ -242,6 +258,10 @@ func (s *Source) Drain() ([]Faults, error) {
 	s.stats.Lost = max(s.stats.Lost, seen-min(s.told, seen))
 	return s.drained, nil
 }
+
+// All tells whether every page fault is heard, as functions cannot be hooked here and a
+// tracepoint does not tell hint faults from others.
+func (s *Source) All() bool { return s.all }
 
 // Stats are those of the last Drain.
 func (s *Source) Stats() Stats { return s.stats }

@@ -357,11 +357,16 @@ type victimProcess struct {
 }
 
 func startVictim(ctx context.Context, size uint64) (*victimProcess, error) {
+	return startProcess(ctx, victimArg, size)
+}
+
+// startProcess starts this program as what it is to be.
+func startProcess(ctx context.Context, arg string, size uint64) (*victimProcess, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	v := &victimProcess{cmd: exec.CommandContext(ctx, self, victimArg, strconv.FormatUint(size, 10)), size: size, pidfd: -1}
+	v := &victimProcess{cmd: exec.CommandContext(ctx, self, arg, strconv.FormatUint(size, 10)), size: size, pidfd: -1}
 	v.cmd.Stderr = os.Stderr
 	v.cmd.SysProcAttr = &unix.SysProcAttr{Pdeathsig: unix.SIGKILL}
 	if v.in, err = v.cmd.StdinPipe(); err != nil {

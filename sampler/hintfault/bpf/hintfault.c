@@ -16,6 +16,8 @@ typedef unsigned long long __u64;
 #define __type(name, val) typeof(val) *name
 #define NULL ((void *)0)
 
+struct task_struct;
+
 char LICENSE[] SEC("license") = "GPL";
 
 /* The helpers in use, by their number in include/uapi/linux/bpf.h. */
@@ -23,6 +25,7 @@ static void *(*bpf_map_lookup_elem)(void *map, const void *key) = (void *)1;
 static long (*bpf_map_update_elem)(void *map, const void *key, const void *value, __u64 flags) = (void *)2;
 static long (*bpf_probe_read_kernel)(void *dst, __u32 size, const void *from) = (void *)113;
 static __u64 (*bpf_get_numa_node_id)(void) = (void *)42;
+static struct task_struct *(*bpf_get_current_task_btf)(void) = (void *)158;
 
 #define BPF_MAP_TYPE_HASH 1
 #define BPF_MAP_TYPE_LRU_HASH 9
@@ -59,6 +62,8 @@ struct place {
 struct faults {
 	__u32 local; /* the page lay on that node */
 	__u32 remote;
+	__u32 unknown; /* where the page lay */
+	__u32 pad;
 };
 
 /* The watched address spaces: an mm has a new one's address after each execve. */
@@ -93,6 +98,7 @@ __u64 seen;   /* faults of watched spaces; what the buffers lack of it is lost *
 
 static void count(struct mm_struct *mm, __u64 addr, const int *flags)
 {
+	__u32 *n;
 	__u64 key = (__u64)mm;
 	__u32 *space = bpf_map_lookup_elem(&spaces, &key);
 	__u32 which = active & 1;
@@ -110,7 +116,6 @@ static void count(struct mm_struct *mm, __u64 addr, const int *flags)
 	at.block = addr >> BLOCK_SHIFT;
 	at.space = *space;
 	at.node = bpf_get_numa_node_id();
-	bpf_probe_read_kernel(&how, sizeof(how), flags);
 	f = bpf_map_lookup_elem(counts, &at);
 	if (!f) {
 		/* Another CPU may be first. */
@@ -119,7 +124,12 @@ static void count(struct mm_struct *mm, __u64 addr, const int *flags)
 		if (!f)
 			return;
 	}
-	__sync_fetch_and_add(how & TNF_FAULT_LOCAL ? &f->local : &f->remote, 1);
+	n = &f->unknown;
+	if (flags) {
+		bpf_probe_read_kernel(&how, sizeof(how), flags);
+		n = how & TNF_FAULT_LOCAL ? &f->local : &f->remote;
+	}
+	__sync_fetch_and_add(n, 1);
 }
 
 /* numa_migrate_check(folio, vmf, addr, flags, writable, last_cpupid), from 6.12 on */
@@ -149,6 +159,17 @@ int prepared(__u64 *ctx)
 	struct vm_area_struct *vma = (struct vm_area_struct *)ctx[1];
 
 	count(vma->vm_mm, ctx[2], (const int *)ctx[4]);
+	return 0;
+}
+
+/*
+ * page_fault_user(address, regs, error_code): every fault of a user's access, where
+ * functions cannot be hooked. A hint fault looks like one of a page that is not there.
+ */
+SEC("tp_btf/page_fault_user")
+int touched(__u64 *ctx)
+{
+	count(bpf_get_current_task_btf()->mm, ctx[0], NULL);
 	return 0;
 }
 
