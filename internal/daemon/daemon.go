@@ -187,6 +187,11 @@ func (d *Daemon) open() {
 		d.note("", 0, err)
 	}
 	d.movers = movers.New(d.o.Host, d.nodes.page)
+	if d.o.Host.Live() {
+		if err := d.movers.Listen(); err != nil {
+			d.o.Log.Info("migrations are known by the kernel's counters only", "error", err)
+		}
+	}
 	if d.o.Hear == nil {
 		d.o.Hear = func() (Hints, error) { return hintfault.Open() }
 	}
@@ -331,6 +336,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 func (d *Daemon) close() {
 	d.deafen()
 	d.endMonitor()
+	d.movers.Close()
 	if d.tracker != nil {
 		d.tracker.Close()
 	}

@@ -142,6 +142,20 @@ func (d *Daemon) reportHost(s *status.Status) {
 	for _, m := range movers.All() {
 		s.Host.MovedBytesTotal[string(m)] = t.Bytes[m]
 	}
+	if t.Traced == nil {
+		return
+	}
+	s.Host.FailedBytesTotal, s.Host.MoveSeconds = map[string]uint64{}, map[string]status.Histogram{}
+	for m, moved := range t.Traced {
+		s.Host.FailedBytesTotal[string(m)] = moved.Failed * d.nodes.page
+		h := status.Histogram{Count: moved.Calls, Sum: moved.Seconds, Buckets: map[int]int64{}}
+		for i, n := range moved.Took {
+			if n > 0 {
+				h.Buckets[i-30] = int64(n)
+			}
+		}
+		s.Host.MoveSeconds[string(m)] = h
+	}
 }
 
 func (d *Daemon) reportWorkloads(s *status.Status) {

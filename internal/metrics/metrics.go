@@ -17,7 +17,7 @@ type Metrics struct {
 	board *status.Board
 	build Build
 	table []Definition
-	descs []*prometheus.Desc // one for each of table; nil for the histogram
+	descs []*prometheus.Desc // one for each of table; nil for that of epochs
 	epoch prometheus.Histogram
 }
 
@@ -28,7 +28,7 @@ func New(board *status.Board, build Build) *Metrics {
 	m := &Metrics{board: board, build: build, table: Definitions()}
 	for _, d := range m.table {
 		var desc *prometheus.Desc
-		if d.Type == Histogram {
+		if d.Type == Histogram && natives[d.Name] == nil {
 			m.epoch = prometheus.NewHistogram(prometheus.HistogramOpts{
 				Name: d.Name, Help: d.Help,
 				Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
@@ -86,6 +86,16 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 			ch <- c
 		}
 		switch {
+		case natives[d.Name] != nil:
+			if v != nil {
+				natives[d.Name](v, func(h status.Histogram, labels ...string) {
+					c, err := prometheus.NewConstNativeHistogram(m.descs[i], h.Count, h.Sum, h.Buckets, nil, 0, 0, 0, v.StartedAt, labels...)
+					if err != nil {
+						c = prometheus.NewInvalidMetric(m.descs[i], err)
+					}
+					ch <- c
+				})
+			}
 		case d.Type == Histogram:
 			m.epoch.Collect(ch)
 		case d.read == nil:

@@ -74,6 +74,8 @@ func picture() *status.Status {
 		Host: &status.Host{
 			MovedBytesTotal: map[string]uint64{"tierd": 15 << 20, "numa_balancing": 1 << 20, "demotion": 4096, "other": 8192},
 			HintFaultsTotal: 300, LocalHintFaultsTotal: 100,
+			FailedBytesTotal: map[string]uint64{"tierd": 4096},
+			MoveSeconds:      map[string]status.Histogram{"tierd": {Count: 3, Sum: 0.02, Buckets: map[int]int64{-8: 2, -6: 1}}},
 		},
 		Record: status.Record{
 			Dir: "/var/lib/tierd/recordings", SizeBytes: 256 << 20, SegmentBytes: 8 << 20, Bytes: 30 << 20, Segments: 4,

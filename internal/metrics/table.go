@@ -31,6 +31,20 @@ type Definition struct {
 	read func(v *view, emit emitter)
 }
 
+// moveSeconds is a histogram that pictures have.
+const moveSeconds = "tierd_host_move_seconds"
+
+// natives emit the histograms that pictures have, by the name of the metric.
+var natives = map[string]func(v *view, emit func(h status.Histogram, labels ...string)){
+	moveSeconds: func(v *view, emit func(h status.Histogram, labels ...string)) {
+		if h := v.Host; h != nil && h.MoveSeconds != nil {
+			for _, name := range movedBy() {
+				emit(h.MoveSeconds[name], name)
+			}
+		}
+	},
+}
+
 // emitter takes a value and the labels in the order of the definition.
 type emitter func(value float64, labels ...string)
 
@@ -115,7 +129,13 @@ func Definitions() []Definition {
 				emit(float64(h.HintFaultsTotal-min(h.LocalHintFaultsTotal, h.HintFaultsTotal)), localities()[1])
 			}
 		}},
-		{"tierd_host_moved_bytes_total", Counter, []string{"mover"}, "Bytes that changed their node on the whole host since tierd started, by who moved them: tierd, numa_balancing, demotion by reclaim, other. Absent if the kernel does not count.", func(v *view, emit emitter) {
+		{"tierd_host_move_failed_bytes_total", Counter, []string{"mover"}, "Bytes that were to be moved on the whole host and stayed, by who wanted to move them. Absent where the tracepoint cannot be heard.", func(v *view, emit emitter) {
+			if h := v.Host; h != nil && h.FailedBytesTotal != nil {
+				byName(h.FailedBytesTotal, movedBy(), func(n float64, name string) { emit(n, name) })
+			}
+		}},
+		{moveSeconds, Histogram, []string{"mover"}, "How long the kernel's calls that move pages took, by who moved; native buckets only, powers of two. Absent where the tracepoint cannot be heard.", nil},
+		{"tierd_host_moved_bytes_total", Counter, []string{"mover"}, "Bytes that changed their node on the whole host since tierd started, by who moved them. Compaction and damon count among other where the tracepoint cannot be heard. Absent if the kernel does not count.", func(v *view, emit emitter) {
 			if h := v.Host; h != nil {
 				byName(h.MovedBytesTotal, movedBy(), func(n float64, name string) { emit(n, name) })
 			}

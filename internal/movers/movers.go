@@ -1,6 +1,7 @@
-// Package movers tells who moves the pages of the host, by the kernel's counters.
+// Package movers tells who moves the pages of the host, by a tracepoint or else by the kernel's counters.
 //
-// The kernel counts every page that changes its place (pgmigrate_success) and, apart, those
+// The tracepoint tells of each call why it was made, who asked, and when it began and ended. Where it cannot be
+// heard, the counters are all there is: the kernel counts every page that changes its place (pgmigrate_success) and, apart, those
 // moved by NUMA balancing and by demotion. tierd knows its own. What is left was moved by
 // somebody else: compaction, memory going offline, DAMON, another daemon. The counters do not
 // tell whose pages they were.
@@ -22,11 +23,13 @@ const (
 	Tierd         Mover = "tierd"
 	NUMABalancing Mover = "numa_balancing" // of misplaced pages, promotions among them
 	Demotion      Mover = "demotion"       // by reclaim, to slower memory
+	Compaction    Mover = "compaction"     // within a node
+	DAMON         Mover = "damon"
 	Other         Mover = "other"
 )
 
 // All lists the movers.
-func All() []Mover { return []Mover{Tierd, NUMABalancing, Demotion, Other} }
+func All() []Mover { return []Mover{Tierd, NUMABalancing, Demotion, Compaction, DAMON, Other} }
 
 // The kernel's counters, in pages of the machine.
 const (
@@ -48,6 +51,8 @@ type Totals struct {
 	// HintFaults are those of NUMA balancing, LocalHintFaults those of them whose page lay
 	// on the node of the CPU.
 	HintFaults, LocalHintFaults uint64
+	// Traced is what the trace has heard, nil where there is none.
+	Traced map[Mover]Moved
 }
 
 // Watch looks at the counters now and then. It belongs to one goroutine.
@@ -55,12 +60,27 @@ type Watch struct {
 	host  *hostfs.FS
 	page  uint64
 	first hostfs.Counters
+	trace *Trace
 	own   uint64 // at the first look
 	now   Totals
 }
 
 // New makes a Watch of a host whose pages have a size in bytes.
 func New(host *hostfs.FS, page uint64) *Watch { return &Watch{host: host, page: page} }
+
+// Listen hears of migrations themselves from here on.
+func (w *Watch) Listen() (err error) {
+	w.trace, err = OpenTrace()
+	return err
+}
+
+// Close ends what Listen began.
+func (w *Watch) Close() {
+	if w.trace != nil {
+		w.trace.Close()
+		w.trace = nil
+	}
+}
 
 // Look reads the counters. own is how many bytes tierd has moved in all.
 func (w *Watch) Look(own uint64) error {
@@ -87,6 +107,14 @@ func (w *Watch) Look(own uint64) error {
 	known := t.Bytes[Tierd] + t.Bytes[NUMABalancing] + t.Bytes[Demotion]
 	// Some counters are summed up late: what nobody claims now may be claimed in a moment.
 	t.Bytes[Other] = max(since(since(c[migrated], w.first[migrated])*w.page, known), w.now.Bytes[Other])
+	if w.trace != nil {
+		if t.Traced, err = w.trace.Totals(); err != nil {
+			return err
+		}
+		for m, moved := range t.Traced {
+			t.Bytes[m] = moved.Pages * w.page
+		}
+	}
 	w.now = t
 	return nil
 }

@@ -221,6 +221,18 @@ type Host struct {
 	// LocalHintFaultsTotal those of them whose page lay on the node of the CPU.
 	HintFaultsTotal      uint64 `json:"hint_faults_total"`
 	LocalHintFaultsTotal uint64 `json:"local_hint_faults_total"`
+	// FailedBytesTotal were to be moved and were not, and MoveSeconds how long the kernel's calls took, by who
+	// moved; null where the kernel's tracepoint cannot be heard.
+	FailedBytesTotal map[string]uint64    `json:"failed_bytes_total"`
+	MoveSeconds      map[string]Histogram `json:"move_seconds"`
+}
+
+// Histogram counts by powers of two.
+type Histogram struct {
+	Count uint64  `json:"count"`
+	Sum   float64 `json:"sum"`
+	// Buckets has how many were above 2^(k-1) and at most 2^k, by k; those of 0 are left out.
+	Buckets map[int]int64 `json:"buckets"`
 }
 
 // Config is the configuration in force.
