@@ -68,11 +68,11 @@ func TestUpdateDocument(t *testing.T) {
 }
 
 func TestTheDocumentHasAPlaceForEachTable(t *testing.T) {
-	doc, err := os.ReadFile(filepath.Join("..", "..", document))
-	if err != nil {
-		t.Fatal(err)
-	}
 	for _, tab := range tables {
+		doc, err := os.ReadFile(filepath.Join("..", "..", documentOf(tab.id)))
+		if err != nil {
+			t.Fatal(err)
+		}
 		if _, err := replace(string(doc), table{id: tab.id}, ""); err != nil {
 			t.Error(err)
 		}
