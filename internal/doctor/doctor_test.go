@@ -54,11 +54,14 @@ func TestHosts(t *testing.T) {
 type fake struct {
 	caps                   uint64
 	capErr, bpf, walk, mov error
+	hints                  error
+	all                    bool
 }
 
 func (f fake) Capabilities() (uint64, error)                { return f.caps, f.capErr }
 func (f fake) BPF() error                                   { return f.bpf }
 func (f fake) PageTables(*topology.Machine) (string, error) { return "x86-64, 4 levels", f.walk }
+func (f fake) HintFaults() (bool, error)                    { return f.all, f.hints }
 func (f fake) MovePages() error                             { return f.mov }
 
 const allCaps = 1<<unix.CAP_BPF | 1<<unix.CAP_PERFMON | 1<<unix.CAP_SYS_NICE | 1<<unix.CAP_SYS_PTRACE
@@ -104,6 +107,12 @@ func TestVerdicts(t *testing.T) {
 		{name: "no walk", kernel: fake{walk: &pagetable.Unavailable{Step: "load", Err: errors.New("no"), Hint: "buy another"}}, id: "source.page-table", want: doctor.Fail, found: "page tables: load: no"},
 		{name: "no move_pages", kernel: fake{mov: unix.ENOSYS}, id: "kernel.move-pages", want: doctor.Fail},
 		{name: "tiers", id: "topology.tiers", want: doctor.OK, found: "hbm (node 1), dram (node 0), cxl (node 2)"},
+		{name: "hint faults", kernel: fake{caps: allCaps}, id: "source.hint-fault", want: doctor.OK, found: "from where memory is used"},
+		{name: "no hooks", kernel: fake{caps: allCaps, all: true}, id: "source.hint-fault", want: doctor.OK, found: "every page fault"},
+		{name: "no hint faults", kernel: fake{caps: allCaps, hints: errors.New("inlined")}, id: "source.hint-fault", want: doctor.OK, found: "inlined"},
+		{name: "DAMON free", host: "-- sys/kernel/mm/damon/admin/kdamonds/nr_kdamonds --\n0\n", id: "source.damon", want: doctor.OK, found: "shared = true"},
+		{name: "DAMON in use", host: "-- sys/kernel/mm/damon/admin/kdamonds/nr_kdamonds --\n1\n", id: "source.damon", want: doctor.OK, found: "somebody has set up"},
+		{name: "DAMON taken", host: "-- sys/kernel/mm/damon/admin/kdamonds/nr_kdamonds --\n0\n-- sys/module/damon_stat/parameters/enabled --\nY\n", id: "source.damon", want: doctor.OK, found: "damon_stat"},
 		{name: "balancing off", host: "-- proc/sys/kernel/numa_balancing --\n0\n", id: "kernel.numa-balancing", want: doctor.OK},
 		{name: "balancing on", host: "-- proc/sys/kernel/numa_balancing --\n1\n", id: "kernel.numa-balancing", want: doctor.Warn},
 		{name: "tiering on", host: "-- proc/sys/kernel/numa_balancing --\n2\n", id: "kernel.numa-balancing", want: doctor.Warn, found: "tiers memory, too"},

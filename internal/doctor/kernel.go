@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tierd/tierd/policy"
+	"github.com/tierd/tierd/sampler/hintfault"
 	"github.com/tierd/tierd/sampler/pagetable"
 	"github.com/tierd/tierd/topology"
 )
@@ -28,6 +29,8 @@ type Kernel interface {
 	BPF() error
 	// PageTables opens the page-table source and says which format it found. m may be nil.
 	PageTables(m *topology.Machine) (format string, err error)
+	// HintFaults opens the source of hint faults, and says whether it hears all page faults instead.
+	HintFaults() (all bool, err error)
 	// MovePages asks where a page of this process is.
 	MovePages() error
 }
@@ -79,6 +82,16 @@ func (Live) PageTables(m *topology.Machine) (string, error) {
 	}
 	defer s.Close()
 	return s.Format().Name, nil
+}
+
+// HintFaults implements Kernel.
+func (Live) HintFaults() (all bool, err error) {
+	s, err := hintfault.Open()
+	if err != nil {
+		return false, err
+	}
+	defer s.Close()
+	return s.All(), nil
 }
 
 // MovePages implements Kernel.

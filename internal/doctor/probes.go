@@ -10,6 +10,7 @@ import (
 
 	"github.com/tierd/tierd/config"
 	"github.com/tierd/tierd/internal/hostfs"
+	"github.com/tierd/tierd/sampler/hintfault"
 	"github.com/tierd/tierd/sampler/pagetable"
 	"github.com/tierd/tierd/topology"
 )
@@ -104,6 +105,41 @@ func pageTable(e *examination) Check {
 		return found(Fail, advice, "%v", err)
 	}
 	return found(OK, "", "read and checked against own memory: %s", format)
+}
+
+func hintFaults(e *examination) Check {
+	if e.Kernel == nil {
+		return needsLive()
+	}
+	all, err := e.Kernel.HintFaults()
+	switch {
+	case err != nil:
+		advice := ""
+		if u := (*hintfault.Unavailable)(nil); errors.As(err, &u) {
+			advice = u.Hint
+		}
+		return found(OK, advice, "not available, and not needed: %v", err)
+	case all:
+		return found(OK, "", "functions cannot be hooked here; every page fault tells from where memory is used, while NUMA balancing is on")
+	}
+	return found(OK, "", "tell from where memory is used, while NUMA balancing is on")
+}
+
+func damonSource(e *examination) Check {
+	workers, _, err := e.Host.DAMON()
+	switch {
+	case err != nil:
+		return e.unread(err, found(OK, "", "not available: the kernel has no DAMON; memory that several processes map cannot be placed"))
+	case workers > 0:
+		return found(OK, "", "not available: somebody has set up DAMON, and tierd leaves it to them")
+	case e.Host.DAMONStat():
+		return found(OK, "boot with damon_stat.enabled=0, or write N to that parameter of the kernel", "not available: the kernel's damon_stat uses it; memory that several processes map cannot be placed")
+	}
+	return found(OK, "", "tells of memory that several processes map, where its workload says shared = true")
+}
+
+func precise(*examination) Check {
+	return found(OK, "", "not in this version: samples of the processor's own")
 }
 
 func kernelBTF(e *examination) Check {

@@ -371,6 +371,12 @@ func (f *FS) DAMON() (workers, running int, err error) {
 	return workers, running, nil
 }
 
+// DAMONStat tells whether the kernel's own module monitors by DAMON, which nobody else can do then.
+func (f *FS) DAMONStat() bool {
+	on, err := read(f, "sys/module/damon_stat/parameters/enabled", smallFile, ParseBool)
+	return err == nil && on
+}
+
 // LRUGenEnabled returns the switches of the multi-generational LRU; 0 is off.
 func (f *FS) LRUGenEnabled() (uint64, error) {
 	return read(f, "sys/kernel/mm/lru_gen/enabled", smallFile, ParseHex)

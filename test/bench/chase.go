@@ -111,6 +111,9 @@ func (b *bench) slowdown(ctx context.Context, v *victimProcess, name string, on,
 			if err := set(); err != nil {
 				return 0, fmt.Errorf("%s: %w", name, err)
 			}
+			// What switching has cost this program must not be felt.
+			runtime.GC()
+			time.Sleep(chaseTime / 4)
 			r, err := v.chase(chaseTime)
 			if err != nil {
 				return 0, err

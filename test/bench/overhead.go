@@ -28,7 +28,7 @@ import (
 
 const (
 	chaseTime   = time.Second
-	chaseRounds = 21
+	chaseRounds = 31
 	// settleTime is how long tierd samples before it counts as settled.
 	settleTime = 45 * time.Second
 
