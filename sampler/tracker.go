@@ -74,9 +74,6 @@ const (
 	// scarceSeconds is how long a lap may take before sure regions are left out
 	// of most laps.
 	scarceSeconds = 2.0
-	// Memory of which more than calmUse of the pages are used in a window, and ln(rate) is
-	// known with a variance of less than calmVar, is looked at every calmSeconds only.
-	calmSeconds, calmVar, calmUse = 5.0, 0.1, 0.01
 	// evidenceSeconds is how far apart samples are evidence each. To decide and to
 	// move takes as long: what is hot for a shorter time is gone by then.
 	evidenceSeconds = 0.15
@@ -942,16 +939,6 @@ func (t *Tracker) suits(p *process, r *region, window float64) bool {
 	return window < wanted*searchSlack && window > wanted/searchSlack
 }
 
-// calm tells whether a region is used, well known, and has been as it is for a while. To
-// clear its accessed bits flushes the TLBs of every processor that runs the process, and
-// says little new; where nothing is used there is nothing to flush, and memory that becomes
-// used is seen at once.
-func (t *Tracker) calm(r *region, window, now float64) bool {
-	at := ticks(now)
-	return !t.stats.Bursting && !t.restless(now) && r.flags&(policy.Unseen|doubted) == 0 && r.seen.since(at) < calmSeconds &&
-		r.est.vari < calmVar && r.changed.since(at) > calmSeconds && r.est.rate()*window > calmUse
-}
-
 // clearKey begins the next batch of a key's lap.
 func (t *Tracker) clearKey(p *process, k key, now float64) bool {
 	l := &p.laps[k]
@@ -965,7 +952,7 @@ func (t *Tracker) clearKey(p *process, k key, now float64) bool {
 		l.took, l.begun = now-l.begun, now
 		l.skip++
 	}
-	b, huge, w := t.newBatch(), false, t.window(p, k, false)
+	b, huge := t.newBatch(), false
 	for range min(len(p.regions), 8192) {
 		if l.next >= len(p.regions) || len(b.blocks) == batchRegions {
 			break
@@ -982,9 +969,6 @@ func (t *Tracker) clearKey(p *process, k key, now float64) bool {
 		// When the budget does not reach for all, the sure ones wait. After a phase
 		// change none is sure.
 		if l.took > scarceSeconds && !t.restless(now) && (r.block+l.skip)%4 != 0 && t.sure(p, r, k) {
-			continue
-		}
-		if t.calm(r, w, now) {
 			continue
 		}
 		// In a short window the one piece that is hot stands out best.
