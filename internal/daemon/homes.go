@@ -1,8 +1,10 @@
 package daemon
 
 import (
+	"cmp"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/tierd/tierd/internal/hostfs"
 	"github.com/tierd/tierd/policy"
@@ -12,8 +14,9 @@ import (
 const (
 	// affinityEvery is after how many scans the threads of a process are looked at again.
 	affinityEvery = 4
-	// maxThreads bounds how many of them.
-	maxThreads = 256
+	// maxThreads bounds how many of them, and threadsPerScan those of all processes together:
+	// to ask the kernel of a thread takes some 50 µs.
+	maxThreads, threadsPerScan = 32, 64
 	// boundPart of the CPU time of a process must be that of threads which are bound to
 	// one node, for its memory to be used from there.
 	boundPart = 0.9
@@ -78,33 +81,46 @@ func (d *Daemon) settle() {
 	if d.homes.list == nil {
 		return
 	}
-	for pid, m := range d.procs {
-		if d.scans < m.affinity.next {
-			continue
+	var due []*member
+	for _, m := range d.procs {
+		if d.scans >= m.affinity.next {
+			due = append(due, m)
 		}
+	}
+	// Who has waited longest comes first.
+	slices.SortFunc(due, func(a, b *member) int {
+		return cmp.Or(cmp.Compare(a.affinity.next, b.affinity.next), cmp.Compare(a.life.ID().PID, b.life.ID().PID))
+	})
+	for left := threadsPerScan; len(due) > 0 && left > 0; due = due[1:] {
+		m, pid := due[0], due[0].life.ID().PID
 		m.affinity.next = d.scans + affinityEvery
-		if err := m.affinity.look(d.o.Host, pid, d.homes.cpu); err != nil && !hostfs.IsGone(err) {
+		n, err := m.affinity.look(d.o.Host, pid, d.homes.cpu)
+		if left -= n; err != nil && !hostfs.IsGone(err) {
 			d.note(m.workload.name, pid, fmt.Errorf("process %d: %w", pid, err))
 		}
 	}
 }
 
 // look weighs the threads by the CPU time that they have used since the last look; at the
-// first one, by all that they have used.
-func (a *affinity) look(host *hostfs.FS, pid int, home map[int]uint8) error {
+// first one, by all that they have used. Of many threads it takes some, the same each time.
+// It returns how many.
+func (a *affinity) look(host *hostfs.FS, pid int, home map[int]uint8) (looked int, err error) {
 	tids, err := host.Threads(pid)
 	if err != nil {
-		return err
+		return 1, err
 	}
 	sums := map[uint8]float64{}
 	all, ticks := 0.0, make(map[int]uint64, len(tids))
-	for _, tid := range tids[:min(len(tids), maxThreads)] {
+	every := max((len(tids)+maxThreads-1)/maxThreads, 1)
+	for i := 0; i < len(tids); i += every {
+		tid := tids[i]
+		looked++
 		t, err := host.Thread(pid, tid)
 		if hostfs.IsGone(err) {
 			continue
 		}
 		if err != nil {
-			return err
+			return looked, err
 		}
 		ticks[tid] = t.Ticks
 		// A thread that does little counts a little.
@@ -118,7 +134,7 @@ func (a *affinity) look(host *hostfs.FS, pid int, home map[int]uint8) error {
 			a.home = h
 		}
 	}
-	return nil
+	return max(looked, 1), nil
 }
 
 // only is the home of some CPUs; 0 where they have several.

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -69,7 +70,7 @@ func TestAffinity(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			var a affinity
-			if err := a.look(hostfs.New(hostfstest.Unpack(t, tt.threads)), 7, homes.cpu); err != nil {
+			if _, err := a.look(hostfs.New(hostfstest.Unpack(t, tt.threads)), 7, homes.cpu); err != nil {
 				t.Fatal(err)
 			}
 			if a.home != tt.want {
@@ -89,14 +90,31 @@ func TestAffinity(t *testing.T) {
 		{thread(7, 1000, "0-3") + thread(8, 50, "1"), 0},
 		{thread(7, 1000, "0-3") + thread(8, 90, "1"), 1},
 	} {
-		if err := a.look(hostfs.New(hostfstest.Unpack(t, step.threads)), 7, homes.cpu); err != nil {
+		if _, err := a.look(hostfs.New(hostfstest.Unpack(t, step.threads)), 7, homes.cpu); err != nil {
 			t.Fatal(err)
 		}
 		if a.home != step.want {
 			t.Errorf("step %d: home is %d, want %d", i, a.home, step.want)
 		}
 	}
-	if err := a.look(hostfs.New(t.TempDir()), 7, homes.cpu); !hostfs.IsGone(err) {
+	if _, err := a.look(hostfs.New(t.TempDir()), 7, homes.cpu); !hostfs.IsGone(err) {
 		t.Errorf("of a process that is gone: %v", err)
+	}
+}
+
+// Of many threads some are asked about, at even distances.
+func TestAffinityOfManyThreads(t *testing.T) {
+	var tree strings.Builder
+	for tid := 100; tid < 200; tid++ {
+		fmt.Fprintf(&tree, "-- proc/7/task/%[1]d/stat --\n%[1]d (train) R 1 7 7 0 -1 0 0 0 0 0 5 0 0 0 20 0 9 0 100 0 5 0 1 0 1\n"+
+			"-- proc/7/task/%[1]d/status --\nCpus_allowed_list:\t3\n", tid)
+	}
+	var a affinity
+	looked, err := a.look(hostfs.New(hostfstest.Unpack(t, tree.String())), 7, newHomes(twoSockets(), nil).cpu)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if looked > maxThreads || looked < maxThreads/2 || a.home != 2 {
+		t.Errorf("%d threads looked at, home %d", looked, a.home)
 	}
 }
