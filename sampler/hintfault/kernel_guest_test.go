@@ -131,7 +131,9 @@ func TestGuestFaultsAreHeard(t *testing.T) {
 	}
 	use(t, mem)
 	remote, local, blocks := hear(t, s, space.ID(), mem, 60)
-	if blocks != size>>21 || remote == 0 || remote < local {
+	// Where the kernel is fast, or this loop slow, the pages have come near meanwhile, and fault
+	// there again.
+	if blocks != size>>21 || remote == 0 {
 		t.Errorf("heard %d remote and %d local faults of %d blocks, want some of %d", remote, local, blocks, size>>21)
 	}
 	if st := s.Stats(); st.Faults < uint64(remote) || st.Lost > 0 {
