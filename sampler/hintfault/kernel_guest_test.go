@@ -22,15 +22,15 @@ const (
 	slow = 2 // the node of the emulated machine's slowest memory
 )
 
-// balance switches NUMA balancing on for as long as a test runs.
-func balance(t *testing.T) {
+// balance sets the mode of NUMA balancing for as long as a test runs.
+func balance(t *testing.T, mode string) {
 	t.Helper()
 	const file = "/proc/sys/kernel/numa_balancing"
 	before, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(file, []byte("1"), 0); err != nil {
+	if err := os.WriteFile(file, []byte(mode), 0); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -122,9 +122,10 @@ func hear(t *testing.T, s *hintfault.Source, id hintfault.SpaceID, mem []byte, s
 // The faults of watched memory are heard, each with its place and whether it was
 // far away.
 func TestGuestFaultsAreHeard(t *testing.T) {
-	balance(t)
 	s := open(t)
+	balance(t, "0") // pages that are made inaccessible just now would not move
 	mem := subject(t)
+	balance(t, "1")
 	space, err := s.Watch(os.Getpid())
 	if err != nil {
 		t.Fatal(err)
