@@ -71,8 +71,17 @@ const (
 	stepSeconds = 0.020
 	// lapSeconds is the least time between two samples of a region.
 	lapSeconds = 0.200
-	// scarceSeconds is how long a lap may take before sure regions are left out
-	// of most laps.
+	// Where nothing is news, a lap over a process's regions takes one calmShare-th of the time
+	// since there was some, but no more than calmLap seconds.
+	calmShare, calmLap = 10, 6.0
+	// Boundaries that differ by a factor of less than alikeBy are no news.
+	alikeBy = 1.5
+	// newsRegions is how many regions of a batch must seem to be others for that to be news.
+	newsRegions = 2
+	// lapParts is in how many parts of a lap the regions have their turn.
+	lapParts = 8
+	// scarceSeconds is how much longer a lap may take than it should before sure regions are
+	// left out of most laps.
 	scarceSeconds = 2.0
 	// evidenceSeconds is how far apart samples are evidence each. To decide and to
 	// move takes as long: what is hot for a shorter time is gone by then.
@@ -192,8 +201,11 @@ type process struct {
 	// postponed counts batches in a row that nothing could be compared with.
 	postponed int
 	rivals    map[uint32]rival
-	turn      int  // counts batches
-	sampled   bool // at least once
+	turn      int       // counts batches
+	sampled   bool      // at least once
+	newsAt    float64   // when it last was not as it was known to be, or other boundaries came
+	by        []float64 // the boundaries then
+	surprises int       // regions of the batch that is read that are not as they were known to be
 	err       error
 }
 
@@ -329,8 +341,14 @@ func (t *Tracker) Steer(procs []policy.Process, plan *policy.Plan) {
 		if own := plan.Processes[i].Boundaries; own != nil {
 			p.own.set(own)
 		}
+		if b := t.boundaries(p); !slices.EqualFunc(p.by, b.rates, divideAlike) {
+			p.by, p.newsAt = append(p.by[:0], b.rates...), t.o.Clock.Now()
+		}
 	}
 }
+
+// divideAlike tells whether two boundaries divide memory into much the same parts.
+func divideAlike(a, b float64) bool { return a == b || a > 0 && b > 0 && max(a/b, b/a) < alikeBy }
 
 // boundaries are rates between tiers, and their logarithms.
 type boundaries struct{ rates, logs []float64 }
@@ -358,7 +376,7 @@ func (t *Tracker) boundaries(p *process) *boundaries {
 
 // Add begins to track a process. The Space becomes the tracker's.
 func (t *Tracker) Add(id policy.ProcessID, workload string, enforce bool, s Space) {
-	t.procs = append(t.procs, &process{id: id, workload: workload, enforce: enforce, space: s})
+	t.procs = append(t.procs, &process{id: id, workload: workload, enforce: enforce, space: s, newsAt: t.o.Clock.Now()})
 }
 
 // SetShared tells whether memory of a process that others map, too, may be moved. How it is
@@ -486,10 +504,8 @@ func (t *Tracker) due(now float64) float64 {
 			next = min(next, p.doubtful[n-1].due)
 		}
 		for k := range min(len(t.boundaries(p).rates)*rungs, len(p.laps)) {
-			if l := &p.laps[k]; l.next < len(p.regions) {
-				next = now // a long lap, of which a part had nothing due
-			} else if len(p.regions) > 0 {
-				next = min(next, l.begun+lapSeconds)
+			if len(p.regions) > 0 {
+				next = min(next, p.laps[k].due(len(p.regions), t.lapTime(p, now)))
 			}
 		}
 	}
@@ -939,22 +955,52 @@ func (t *Tracker) suits(p *process, r *region, window float64) bool {
 	return window < wanted*searchSlack && window > wanted/searchSlack
 }
 
+// lapTime is how many seconds a lap over a process's regions takes at least. What it costs
+// the process to be looked at, flushes of the TLBs, it costs for nothing while it stays as it
+// is; and the longer it has, the longer it will.
+func (t *Tracker) lapTime(p *process, now float64) float64 {
+	if t.stats.Bursting {
+		return lapSeconds
+	}
+	return min(max((now-p.newsAt)/calmShare, lapSeconds), calmLap)
+}
+
+// due is when the next of so many regions have their turn, in a lap that takes so many seconds.
+// They have it in parts, so that what changes is soon seen somewhere.
+func (l *lap) due(regions int, seconds float64) float64 {
+	if l.next >= regions {
+		return l.begun + seconds
+	}
+	if seconds <= lapSeconds {
+		return l.begun
+	}
+	part := lapPart(regions)
+	return l.begun + seconds*float64(l.next/part*part)/float64(regions)
+}
+
+func lapPart(regions int) int { return (regions + lapParts - 1) / lapParts }
+
 // clearKey begins the next batch of a key's lap.
 func (t *Tracker) clearKey(p *process, k key, now float64) bool {
-	l := &p.laps[k]
+	l, seconds := &p.laps[k], t.lapTime(p, now)
+	if now < l.due(len(p.regions), seconds) {
+		return false
+	}
 	if l.next >= len(p.regions) {
-		if now-l.begun < lapSeconds {
-			return false
-		}
 		l.next = 0
 	}
 	if l.next == 0 {
 		l.took, l.begun = now-l.begun, now
 		l.skip++
 	}
+	end := len(p.regions)
+	if seconds > lapSeconds {
+		part := lapPart(end)
+		end = min(end, (l.next/part+1)*part)
+	}
 	b, huge := t.newBatch(), false
 	for range min(len(p.regions), 8192) {
-		if l.next >= len(p.regions) || len(b.blocks) == batchRegions {
+		if l.next >= end || len(b.blocks) == batchRegions {
 			break
 		}
 		r := &p.regions[interleaved(l.next, len(p.regions))]
@@ -968,7 +1014,7 @@ func (t *Tracker) clearKey(p *process, k key, now float64) bool {
 		}
 		// When the budget does not reach for all, the sure ones wait. After a phase
 		// change none is sure.
-		if l.took > scarceSeconds && !t.restless(now) && (r.block+l.skip)%4 != 0 && t.sure(p, r, k) {
+		if l.took > seconds+scarceSeconds && !t.restless(now) && (r.block+l.skip)%4 != 0 && t.sure(p, r, k) {
 			continue
 		}
 		// In a short window the one piece that is hot stands out best.
@@ -1179,15 +1225,22 @@ func (t *Tracker) read(b *batch) {
 		since = b.since
 	}
 	v := p.pace.judge(t.off, now, since, b.id)
-	if !v.news {
+	if v.news {
+		p.newsAt = now
+	} else {
 		p.postponed = 0
-	} else if err == nil && p.space.ExecID() == p.exec && t.ask(p, b, v, now) {
+	}
+	if v.news && err == nil && p.space.ExecID() == p.exec && t.ask(p, b, v, now) {
 		return
 	}
+	p.surprises = 0
 	for i := range t.looks {
 		l := &t.looks[i]
 		l.s.window, l.s.noise = l.s.window*v.pace, v.noise
 		t.take(p, &p.regions[l.region], &l.block, l.s, now)
+	}
+	if p.surprises >= newsRegions {
+		p.newsAt = now
 	}
 	t.check(p, err)
 	if p.err == nil && !p.sampled {
@@ -1301,6 +1354,7 @@ func (t *Tracker) learnOf(p *process, r *region, b *pagetable.Block, s sample, n
 	}
 	if v == doubtful || v == changed {
 		t.stats.Disagreed++
+		p.surprises++
 	}
 	if !s.chosen {
 		p.lookedAt(r.block, now, s.window)
@@ -1382,6 +1436,7 @@ func (t *Tracker) refine(p *process, r *region, b *pagetable.Block, s sample, dt
 	if anew {
 		r.changed = s.now
 		t.recentChanged++
+		p.surprises++
 	}
 	if !s.chosen {
 		p.lookedAt(r.block, now, s.window)
