@@ -502,6 +502,17 @@ func TestSummary(t *testing.T) {
 	}
 }
 
+// Where memory is used from tells what is local; what nobody knows is neither.
+func TestLocalAccesses(t *testing.T) {
+	from := func(home uint8) func(*Region) { return func(r *Region) { r.Home = home } }
+	s := tiers(9, 9).with(0, 10, from(1)).with(1, 2, from(1)).with(1, 4, from(2)).with(0, 1)
+	s.Homes = []Home{{Node: 0, Stretch: []float64{1, 2}}, {Node: 1, Stretch: []float64{1.5, 1}}}
+	sum := new(Engine).Decide(s, params()).Processes[0]
+	if located, local := 512.0*(10+2+4), 512.0*(10+4); sum.Located != located || sum.Local != local {
+		t.Errorf("%g local accesses of %g, want %g of %g", sum.Local, sum.Located, local, located)
+	}
+}
+
 // Nothing that a snapshot or the parameters can hold may stop the daemon.
 func TestNonsense(t *testing.T) {
 	nan, inf := math.NaN(), math.Inf(1)

@@ -127,6 +127,9 @@ type Summary struct {
 	Elsewhere uint64
 	// Heat has the estimated accesses per second per tier.
 	Heat []float64
+	// Located is the part of their sum of which it is known from where memory is used, and Local the
+	// part of that on the nodes that are nearest.
+	Located, Local float64
 	// Immovable counts bytes that the kernel refuses to move; Bound those
 	// under a policy of the owner, Shared those of several owners.
 	Immovable, Bound, Shared uint64

@@ -192,8 +192,8 @@ func (e *Engine) region(sum *Summary, proc *Process, pi, ri int32) {
 	}
 	for _, p := range places[:n] {
 		if t := e.tierOf[p.Slot]; t >= 0 {
-			sum.Heat[t] += float64(rate) * float64(p.Pages)
 			u.slot, u.pages = p.Slot, p.Pages
+			e.warm(sum, &u)
 			e.unit(&u, int(t), flags)
 		}
 	}
@@ -208,7 +208,6 @@ func (e *Engine) simple(sum *Summary, proc *Process, r *Region, rate float32, pi
 		return
 	}
 	sum.Bytes[t] += uint64(p.Pages) * PageSize
-	sum.Heat[t] += float64(rate) * float64(p.Pages)
 	u := unit{
 		rate: rate, logvar: cleanVar(r.LogVar), stable: r.Stable, proc: pi, region: ri, pages: p.Pages, stratum: -1,
 		slot: p.Slot, home: e.s.homeOf(proc, r), evidence: evidence(r.Evidence), state: (upFree | downFree) &^ e.cools(proc, r),
@@ -220,7 +219,21 @@ func (e *Engine) simple(sum *Summary, proc *Process, r *Region, rate float32, pi
 		u.state |= periodic
 		sum.Sweep.Bytes += uint64(p.Pages) * PageSize
 	}
+	e.warm(sum, &u)
 	e.file(&u, int(t))
+}
+
+// warm adds the accesses to a unit.
+func (e *Engine) warm(sum *Summary, u *unit) {
+	heat := float64(u.rate) * float64(u.pages)
+	sum.Heat[e.tierOf[u.slot]] += heat
+	if u.home == 0 {
+		return
+	}
+	sum.Located += heat
+	if e.s.stretch(u.home, u.slot) == 1 {
+		sum.Local += heat
+	}
 }
 
 // cools is the state that a region has not got back yet. Within the cool-down it
@@ -271,7 +284,7 @@ func (e *Engine) portions(sum *Summary, d *Detail, places []SlotPages, u unit, f
 		}
 		u.rate, u.logvar, u.evidence = rate, cleanVar(p.LogVar), evidence(p.Evidence)
 		u.stratum, u.pages = int8(p.Stratum), min(p.Pages, PagesPerRegion)
-		sum.Heat[t] += float64(rate) * float64(u.pages)
+		e.warm(sum, &u)
 		e.unit(&u, int(t), flags)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 	"strconv"
 	"time"
 
@@ -179,7 +180,12 @@ func drawWorkloads(w io.Writer, s *status.Status) {
 		right[len(head)] = true
 		head = append(head, oneLine(t.Name))
 	}
-	for _, h := range []string{"FAST HITS", "PROMOTED", "DEMOTED"} {
+	located := slices.ContainsFunc(s.Workloads, func(wl status.Workload) bool { return wl.LocalRatio != nil })
+	columns := []string{"FAST HITS", "PROMOTED", "DEMOTED"}
+	if located {
+		columns = slices.Insert(columns, 1, "LOCAL")
+	}
+	for _, h := range columns {
 		right[len(head)] = true
 		head = append(head, h)
 	}
@@ -206,13 +212,28 @@ func drawWorkloads(w io.Writer, s *status.Status) {
 		if wl.LastError != "" {
 			note = oneLine(wl.LastError)
 		}
-		rows = append(rows, append(row, fastHits(s, wl), bytesText(up), bytesText(down), note))
+		row = append(row, fastHits(s, wl))
+		if located {
+			row = append(row, local(wl))
+		}
+		rows = append(rows, append(row, bytesText(up), bytesText(down), note))
 	}
 	fmt.Fprintln(w)
 	table(w, right, rows)
 	if len(s.Machine.Tiers) > 1 {
 		fmt.Fprintf(w, "fast hits: estimated share of accesses outside %s\n", oneLine(s.Machine.Tiers[len(s.Machine.Tiers)-1].Name))
 	}
+	if located {
+		fmt.Fprintln(w, "local: estimated share of accesses on the node of its tier that is nearest to who uses the memory")
+	}
+}
+
+// local is the estimated share of accesses that are near to who makes them.
+func local(wl *status.Workload) string {
+	if wl.LocalRatio == nil {
+		return "-"
+	}
+	return fmt.Sprintf("%.1f %%", 100**wl.LocalRatio)
 }
 
 // fastHits is the estimated share of accesses that tiers other than the slowest serve.

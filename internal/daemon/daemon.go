@@ -285,6 +285,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 			d.keep()
 			d.monitor()
 			d.askPressures()
+			d.countByNode(balancing)
 			scanAt = now.Add(scanEvery)
 		}
 		var wake time.Time

@@ -19,6 +19,8 @@ type nodes struct {
 	slot  map[policy.NodeID]policy.Slot
 	span  []topology.PFNSpan
 	page  uint64
+	// counters are the kernel's, by node; see [status.NodeCounters].
+	counters map[int]hostfs.Counters
 }
 
 var _ migrate.Room = (*nodes)(nil)
@@ -26,7 +28,7 @@ var _ migrate.Room = (*nodes)(nil)
 // newNodes takes the nodes with memory from the machine. Where there are more
 // than a snapshot can describe, those without a tier are left out first.
 func newNodes(host *hostfs.FS, m *topology.Machine) *nodes {
-	n := &nodes{host: host, slot: map[policy.NodeID]policy.Slot{}, span: m.PFNSpans(), page: max(m.PageSize, 4096)}
+	n := &nodes{host: host, slot: map[policy.NodeID]policy.Slot{}, counters: map[int]hostfs.Counters{}, span: m.PFNSpans(), page: max(m.PageSize, 4096)}
 	for _, t := range m.Tiers {
 		n.tiers = append(n.tiers, policy.Tier{Name: t.Name, AccessNS: t.AccessNS})
 	}

@@ -32,6 +32,10 @@ type workload struct {
 	outcomes                        [migrate.NumResults]uint64
 	hintsLocal, hintsRemote         uint64
 	lastError                       string
+	// groups is the memory of its processes' control groups, of all but groupsLeft of them; nil if
+	// it is not known.
+	groups     hostfs.NUMAStat
+	groupsLeft int
 }
 
 // member is a process of a workload.
@@ -43,6 +47,8 @@ type member struct {
 	heard    hintfault.Watched // nil: its hint faults are not counted
 	users    users.Users
 	affinity affinity
+	cgroup   string         // "" where it is not known
+	faults   map[int]uint64 // of NUMA balancing, of late, by node of the memory
 	// pressure is the memory pressure of its cgroup, as a share, or policy.NoPressure.
 	pressure float64
 	// retryAt is the scan at which a process that could not be watched is

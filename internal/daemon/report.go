@@ -40,6 +40,7 @@ func (d *Daemon) publish(now time.Time, took time.Duration) {
 		if n.Tier >= 0 {
 			node.Tier = d.nodes.tiers[n.Tier].Name
 		}
+		node.KernelPagesTotal = maps.Clone(d.nodes.counters[node.ID])
 		s.Machine.Nodes = append(s.Machine.Nodes, node)
 	}
 	s.Sources = slices.Clone(s.Sources)
@@ -180,11 +181,13 @@ func (d *Daemon) reportWorkloads(s *status.Status) {
 		for r := migrate.Result(0); r < migrate.NumResults; r++ {
 			e.OutcomesTotal[r.String()] = w.outcomes[r]
 		}
+		d.reportCounts(w, &e)
 		s.Workloads = append(s.Workloads, e)
 	}
 	for pid, m := range d.procs {
 		e := &s.Workloads[index[m.workload.name]]
 		e.Processes++
+		reportFaults(m, e)
 		if len(e.ProcessDetails) < status.MaxProcesses {
 			p := status.Process{PID: pid, Comm: m.comm, State: status.Watched}
 			switch {
@@ -212,6 +215,7 @@ func (d *Daemon) reportWorkloads(s *status.Status) {
 		s.Workloads[wi].Split = out
 	}
 	heat := make([][]float64, len(d.workloads))
+	located, local := make([]float64, len(d.workloads)), make([]float64, len(d.workloads))
 	for i, sum := range d.plan.Processes {
 		if i >= len(d.planOf) {
 			break
@@ -224,6 +228,7 @@ func (d *Daemon) reportWorkloads(s *status.Status) {
 		if heat[wi] == nil {
 			heat[wi] = make([]float64, len(d.nodes.tiers))
 		}
+		located[wi], local[wi] = located[wi]+sum.Located, local[wi]+sum.Local
 		for t, h := range sum.Heat {
 			if t < len(heat[wi]) {
 				heat[wi][t] += h
@@ -231,6 +236,10 @@ func (d *Daemon) reportWorkloads(s *status.Status) {
 		}
 	}
 	for i, h := range heat {
+		if located[i] > 0 {
+			ratio := local[i] / located[i]
+			s.Workloads[i].LocalRatio = &ratio
+		}
 		var total float64
 		for _, v := range h {
 			total += v

@@ -57,6 +57,10 @@ func (d *Daemon) askPressures() {
 		m := d.procs[pid]
 		m.pressure = policy.NoPressure
 		g, err := d.o.Host.Cgroup(pid)
+		m.cgroup = ""
+		if err == nil && !g.Deleted {
+			m.cgroup = cgroupPath(g)
+		}
 		// The root's is the host's.
 		if err != nil || g.Deleted || g.V2 == "" || g.V2 == "/" {
 			continue

@@ -289,12 +289,23 @@ func (f *FS) Zones() ([]Zone, error) {
 	return read(f, "proc/zoneinfo", largeFile, fromReader(ParseZoneinfo))
 }
 
+const cgroupDir = "sys/fs/cgroup"
+
+// cgroupFile is a file of a group below the directory of its hierarchy.
+func cgroupFile(path, name string) (string, error) {
+	if !strings.HasPrefix(path, "/") || strings.Contains(path, "/..") {
+		return "", fmt.Errorf("cgroup %.200q: not below the root", path)
+	}
+	return path + "/" + name, nil
+}
+
 // CgroupMemoryPressure returns the memory pressure of a group of the unified hierarchy, by its path there.
 func (f *FS) CgroupMemoryPressure(path string) (PSI, error) {
-	if !strings.HasPrefix(path, "/") || strings.Contains(path, "/..") {
-		return PSI{}, fmt.Errorf("cgroup %.200q: not below the root", path)
+	file, err := cgroupFile(path, "memory.pressure")
+	if err != nil {
+		return PSI{}, err
 	}
-	return read(f, "sys/fs/cgroup"+path+"/memory.pressure", smallFile, fromReader(ParsePSI))
+	return read(f, cgroupDir+file, smallFile, fromReader(ParsePSI))
 }
 
 // MemoryPressure returns the host's memory pressure.

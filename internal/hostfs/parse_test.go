@@ -12,6 +12,20 @@ import (
 	"github.com/tierd/tierd/internal/hostfs"
 )
 
+// schedNUMA is the end of a /proc/PID/sched.
+const schedNUMA = `tierload (41, #threads: 6)
+-------------------------------------------------------------------
+se.exec_start                                :         31242.214000
+clock-delta                                  :                   31
+mm->numa_scan_seq                            :                    4
+numa_pages_migrated                          :                  120
+numa_preferred_nid                           :                    1
+total_numa_faults                            :                 9211
+current_node=1, numa_group_id=0
+numa_faults node=0 task_private=12 task_shared=3 group_private=0 group_shared=0
+numa_faults node=1 task_private=900 task_shared=0 group_private=0 group_shared=0
+`
+
 func reader[T any](parse func(io.Reader) (T, error)) func([]byte) (any, error) {
 	return func(b []byte) (any, error) { return parse(bytes.NewReader(b)) }
 }
@@ -25,22 +39,26 @@ var parsers = map[string]struct {
 	parse func([]byte) (any, error)
 	seeds []string
 }{
-	"List":        {plain(hostfs.ParseList), []string{"0-1,4\n", "", "0-3\n\x00", "0-4294967295", "4-1", "-", "1,,2"}},
-	"Mask":        {plain(hostfs.ParseMask), []string{"00000000,000000ff\n", "03\n", "", "zz"}},
-	"Ints":        {plain(hostfs.ParseInts), []string{"10 20 20\n", "", "x"}},
-	"Int":         {plain(hostfs.ParseInt), []string{"-1\n", "7", "", "x"}},
-	"Hex":         {plain(hostfs.ParseHex), []string{"0x030200\n", "8000000", "", "0x"}},
-	"Bool":        {plain(hostfs.ParseBool), []string{"true\n", "0", "", "maybe"}},
-	"Choice":      {plain(hostfs.ParseChoice), []string{"always [madvise] never\n", "[]", "[", "none"}},
-	"Release":     {plain(hostfs.ParseRelease), []string{"6.12.9-amd64\n", "Linux version 5.18.0-rc4 (x@y)", "6", "a.b"}},
-	"Meminfo":     {reader(hostfs.ParseMeminfo), []string{"Node 0 MemTotal:       3005392 kB\n", "MemTotal: 1 kB\nHugePages_Total:  3\n", "X: y kB", "X: 18446744073709551615 kB"}},
-	"Vmstat":      {reader(func(r io.Reader) (hostfs.Counters, error) { return hostfs.ParseVmstat(r) }), []string{"nr_dirty 1\nx -3\n", "a", "a b"}},
-	"Zoneinfo":    {reader(hostfs.ParseZoneinfo), []string{zoneinfo, "Node x, zone DMA\n", "Node 0, zone DMA\n spanned x\n"}},
-	"PSI":         {reader(hostfs.ParsePSI), []string{"some avg10=0.00 avg60=0.00 avg300=0.00 total=0\n", "", "some avg10=x"}},
-	"Iomem":       {reader(hostfs.ParseIomem), []string{"00001000-0009fbff : System RAM\n  00001000-00002000 : Kernel code\n", "x", "1-2"}},
-	"Stat":        {plain(hostfs.ParseStat), []string{"1 (a\n) ) S 0 1 1 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 5 6 7 8 9 10 11 12\n", "1 ()", ")(", ""}},
-	"Status":      {reader(hostfs.ParseStatus), []string{"Uid:\t0\t0\t0\t0\nVmRSS:\t  1 kB\nMems_allowed_list:\t0-1\n", "Uid: x", "VmRSS: 1"}},
-	"Cgroup":      {reader(hostfs.ParseCgroup), []string{"0::/a\n", "4:memory,cpu:/b\n0::/ (deleted)\n", "x"}},
+	"List":     {plain(hostfs.ParseList), []string{"0-1,4\n", "", "0-3\n\x00", "0-4294967295", "4-1", "-", "1,,2"}},
+	"Mask":     {plain(hostfs.ParseMask), []string{"00000000,000000ff\n", "03\n", "", "zz"}},
+	"Ints":     {plain(hostfs.ParseInts), []string{"10 20 20\n", "", "x"}},
+	"Int":      {plain(hostfs.ParseInt), []string{"-1\n", "7", "", "x"}},
+	"Hex":      {plain(hostfs.ParseHex), []string{"0x030200\n", "8000000", "", "0x"}},
+	"Bool":     {plain(hostfs.ParseBool), []string{"true\n", "0", "", "maybe"}},
+	"Choice":   {plain(hostfs.ParseChoice), []string{"always [madvise] never\n", "[]", "[", "none"}},
+	"Release":  {plain(hostfs.ParseRelease), []string{"6.12.9-amd64\n", "Linux version 5.18.0-rc4 (x@y)", "6", "a.b"}},
+	"Meminfo":  {reader(hostfs.ParseMeminfo), []string{"Node 0 MemTotal:       3005392 kB\n", "MemTotal: 1 kB\nHugePages_Total:  3\n", "X: y kB", "X: 18446744073709551615 kB"}},
+	"Vmstat":   {reader(func(r io.Reader) (hostfs.Counters, error) { return hostfs.ParseVmstat(r) }), []string{"nr_dirty 1\nx -3\n", "a", "a b"}},
+	"Zoneinfo": {reader(hostfs.ParseZoneinfo), []string{zoneinfo, "Node x, zone DMA\n", "Node 0, zone DMA\n spanned x\n"}},
+	"PSI":      {reader(hostfs.ParsePSI), []string{"some avg10=0.00 avg60=0.00 avg300=0.00 total=0\n", "", "some avg10=x"}},
+	"Iomem":    {reader(hostfs.ParseIomem), []string{"00001000-0009fbff : System RAM\n  00001000-00002000 : Kernel code\n", "x", "1-2"}},
+	"Stat":     {plain(hostfs.ParseStat), []string{"1 (a\n) ) S 0 1 1 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 5 6 7 8 9 10 11 12\n", "1 ()", ")(", ""}},
+	"Status":   {reader(hostfs.ParseStatus), []string{"Uid:\t0\t0\t0\t0\nVmRSS:\t  1 kB\nMems_allowed_list:\t0-1\n", "Uid: x", "VmRSS: 1"}},
+	"Cgroup":   {reader(hostfs.ParseCgroup), []string{"0::/a\n", "4:memory,cpu:/b\n0::/ (deleted)\n", "x"}},
+	"NUMAStat": {reader(func(r io.Reader) (hostfs.NUMAStat, error) { return hostfs.ParseNUMAStat(r, 4096) }), []string{
+		"anon N0=4096 N2=0\nfile N0=1\n", "hierarchical_anon=3 N0=3 N1=0\nanon=1 N0=1 N1=0\nhierarchical_total=3 N0=3\n", "anon N0", "anon Nx=1", "anon N0=99999999999999999999"}},
+	"SchedNUMA": {reader(hostfs.ParseSchedNUMA), []string{
+		schedNUMA, "numa_preferred_nid : x\n", "numa_faults node=0 task_private=x\n", "numa_faults task_private=1\n", "a (1, #threads: 1)\n---\n"}},
 	"NvidiaNUMA":  {reader(hostfs.ParseNvidiaNUMA), []string{"Node:      250\nStatus:    online\nAddress:   40000000000\nSize:      3f0000000\n", "Node: -1", "Node: x", ""}},
 	"NvidiaModel": {reader(hostfs.ParseNvidiaModel), []string{"Model: \t\t NVIDIA H100 80GB HBM3\nIRQ: 1\n", ""}},
 }
@@ -75,6 +93,8 @@ func FuzzStat(f *testing.F)        { fuzz(f, "Stat") }
 func FuzzStatus(f *testing.F)      { fuzz(f, "Status") }
 func FuzzCgroup(f *testing.F)      { fuzz(f, "Cgroup") }
 func FuzzNvidiaNUMA(f *testing.F)  { fuzz(f, "NvidiaNUMA") }
+func FuzzNUMAStat(f *testing.F)    { fuzz(f, "NUMAStat") }
+func FuzzSchedNUMA(f *testing.F)   { fuzz(f, "SchedNUMA") }
 func FuzzNvidiaModel(f *testing.F) { fuzz(f, "NvidiaModel") }
 
 // FuzzList also holds the writer against the parser.
@@ -190,6 +210,45 @@ func TestParseRejects(t *testing.T) {
 			t.Errorf("%s %q: %+v, want an error", tc.parser, tc.in, got)
 		} else if strings.Contains(err.Error(), "failed to") {
 			t.Errorf("%s %q: %v: the noun comes first", tc.parser, tc.in, err)
+		}
+	}
+}
+
+func TestNUMAStat(t *testing.T) {
+	for name, tt := range map[string]struct {
+		text string
+		want hostfs.NUMAStat
+	}{
+		"unified": {"anon N0=4096 N2=0\nfile N0=8192 N2=4096\n", hostfs.NUMAStat{"anon": {0: 4096, 2: 0}, "file": {0: 8192, 2: 4096}}},
+		"old": {"total=9 N0=9\nanon=4 N0=4\nhierarchical_total=9 N0=9\nhierarchical_anon=5 N0=3 N1=2\n",
+			hostfs.NUMAStat{"anon": {0: 3 * 4096, 1: 2 * 4096}}},
+	} {
+		got, err := hostfs.ParseNUMAStat(strings.NewReader(tt.text), 4096)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if diff := cmp.Diff(tt.want, got); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+}
+
+func TestSchedNUMA(t *testing.T) {
+	for name, tt := range map[string]struct {
+		text string
+		want hostfs.SchedNUMA
+	}{
+		"alone": {schedNUMA, hostfs.SchedNUMA{Preferred: 1, Faults: map[int]uint64{0: 15, 1: 900}}},
+		"in a group": {"numa_faults node=0 task_private=1 task_shared=0 group_private=7 group_shared=8\n",
+			hostfs.SchedNUMA{Preferred: -1, Faults: map[int]uint64{0: 15}}},
+		"without": {"init (1, #threads: 1)\nse.exec_start : 1.0\n", hostfs.SchedNUMA{Preferred: -1}},
+	} {
+		got, err := hostfs.ParseSchedNUMA(strings.NewReader(tt.text))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if diff := cmp.Diff(tt.want, got); diff != "" {
+			t.Errorf("%s: %s", name, diff)
 		}
 	}
 }

@@ -37,6 +37,8 @@ tierd serves these at ` + "`/metrics`" + ` of the address in ` + "`[metrics] lis
 	list("`result`", recordResults())
 	list("`key`", settings())
 	list("`state`", status.BreakerStates())
+	list("`counter`", status.NodeCounters())
+	list("`kind`", status.GroupKinds())
 	list("`source`", []string{"page-table", "hint-fault", "precise", "damon"})
 	fmt.Fprintf(&b, "- `tier`: the names of the machine's tiers, and for nodes `%s`.\n", none)
 	fmt.Fprintf(&b, "- `workload`: the first %d of the configuration; those beyond are summed up as `%s`.\n", MaxWorkloads, other)

@@ -25,7 +25,7 @@ var build = metrics.Build{Version: "1.2.3", Revision: "0123456789ab", GoVersion:
 
 // picture is a machine of three tiers with two workloads.
 func picture() *status.Status {
-	gain := 2e-6
+	gain, local := 2e-6, 0.9
 	cost, pressure, payback := 1.5e-6, 0.02, 1.75
 	return &status.Status{
 		SchemaVersion: status.SchemaVersion,
@@ -37,7 +37,7 @@ func picture() *status.Status {
 			Tiers: []status.Tier{{Name: "hbm", Rank: 0, Nodes: []int{1}}, {Name: "dram", Rank: 1, Nodes: []int{0}}, {Name: "cxl", Rank: 2, Nodes: []int{2}}},
 			Nodes: []status.Node{
 				{ID: 0, Tier: "dram", SizeBytes: 384 << 20, FreeBytes: 100 << 20, ReserveBytes: 8 << 20},
-				{ID: 1, Tier: "hbm", SizeBytes: 128 << 20, FreeBytes: 3 << 20, ReserveBytes: 2 << 20},
+				{ID: 1, Tier: "hbm", SizeBytes: 128 << 20, FreeBytes: 3 << 20, ReserveBytes: 2 << 20, KernelPagesTotal: map[string]uint64{"numa_hit": 900, "pgdemote_kswapd": 3, "from the future": 1}},
 				{ID: 2, Tier: "cxl", SizeBytes: 2 << 30, FreeBytes: 1 << 30},
 				{ID: 7, SizeBytes: 80 << 30, FreeBytes: 80 << 30},
 			},
@@ -57,7 +57,9 @@ func picture() *status.Status {
 				OutcomesTotal:   map[string]uint64{"moved": 3840, "busy": 7, "other": 1, "from the future": 2},
 				Vetoes:          map[string]uint64{"payback": 512},
 				HintFaultsTotal: 30, LocalHintFaultsTotal: 10,
-				Breaker: status.Breaker{State: "open", UndoneRatio: 0.75, TripsTotal: 2, PressureRatio: &pressure},
+				LocalRatio: &local, GroupBytes: map[string]map[string]uint64{"anon": {"hbm": 1 << 20, "cxl": 3 << 20}, "from the future": {"hbm": 1}},
+				NUMAFaults: map[int]uint64{0: 40, 1: 2, 99: 1},
+				Breaker:    status.Breaker{State: "open", UndoneRatio: 0.75, TripsTotal: 2, PressureRatio: &pressure},
 			},
 			{Name: "idle", Mode: status.Observe, PlannedPromotedBytesTotal: 4096},
 		},

@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/tierd/tierd/internal/movers"
@@ -175,6 +176,16 @@ func Definitions() []Definition {
 		{"tierd_node_free_bytes", Gauge, []string{"node", "tier"}, "Free memory of a node.", func(v *view, emit emitter) {
 			v.nodes(emit, func(n *status.Node) uint64 { return n.FreeBytes })
 		}},
+		{"tierd_node_kernel_pages_total", Counter, []string{"node", "tier", "counter"}, "What the kernel has counted of a node since it booted, in pages, by its own names: how allocations found the node that they wanted, what NUMA balancing promoted and reclaim demoted. Kernels have some or all of them.", func(v *view, emit emitter) {
+			for i := range v.Machine.Nodes {
+				n := &v.Machine.Nodes[i]
+				byName(n.KernelPagesTotal, status.NodeCounters(), func(pages float64, counter string) {
+					if _, known := n.KernelPagesTotal[counter]; known {
+						emit(pages, strconv.Itoa(n.ID), tierOf(n), counter)
+					}
+				})
+			}
+		}},
 		{"tierd_node_reserve_bytes", Gauge, []string{"node", "tier"}, "Memory of a node that tierd never fills.", func(v *view, emit emitter) {
 			v.nodes(emit, func(n *status.Node) uint64 { return n.ReserveBytes })
 		}},
@@ -245,11 +256,41 @@ func Definitions() []Definition {
 		{"tierd_workload_enforcing", Gauge, []string{"workload"}, "1 when tierd moves the workload's memory, 0 when it observes.", func(v *view, emit emitter) {
 			v.each(emit, func(g *group) float64 { return flag(g.enforcing) })
 		}},
+		{"tierd_workload_group_bytes", Gauge, []string{"workload", "kind", "tier"}, "Memory of the control groups that the workload's processes are in, page cache and other processes of these groups included; shmem is part of file. Absent where there is no group but the root.", func(v *view, emit emitter) {
+			for i := range v.groups {
+				g := &v.groups[i]
+				for _, kind := range status.GroupKinds() {
+					for _, t := range v.Machine.Tiers {
+						if on, known := g.groups[kind]; known {
+							emit(float64(on[t.Name]), g.label, kind, t.Name)
+						}
+					}
+				}
+			}
+		}},
 		{"tierd_workload_hint_faults_total", Counter, []string{"workload", "locality"}, "Hint faults of the workload's processes, by whether the page lay on the node of the CPU; they are heard of while the operator has kernel.numa_balancing on.", func(v *view, emit emitter) {
 			for i := range v.groups {
 				g := &v.groups[i]
 				emit(float64(g.hintsLocal), g.label, localities()[0])
 				emit(float64(g.hints-min(g.hintsLocal, g.hints)), g.label, localities()[1])
+			}
+		}},
+		{"tierd_workload_local_ratio", Gauge, []string{"workload"}, "Estimated share of accesses that find their page on the node of its tier that is nearest to who uses it. Absent where it is not known who does.", func(v *view, emit emitter) {
+			for i := range v.groups {
+				if g := &v.groups[i]; g.located > 0 {
+					emit(g.local/g.located, g.label)
+				}
+			}
+		}},
+		{"tierd_workload_numa_faults", Gauge, []string{"workload", "node"}, "Hint faults of late by the node of the memory, as NUMA balancing remembers them of the processes' first threads; they fade. Absent while it is off.", func(v *view, emit emitter) {
+			for i := range v.groups {
+				g := &v.groups[i]
+				for j := range v.Machine.Nodes {
+					id := v.Machine.Nodes[j].ID
+					if n, known := g.numaFaults[id]; known {
+						emit(float64(n), g.label, strconv.Itoa(id))
+					}
+				}
 			}
 		}},
 		{"tierd_workload_hit_ratio", Gauge, []string{"workload", "tier"}, "Estimated share of the workload's accesses that a tier serves; absent before the first sample.", func(v *view, emit emitter) {

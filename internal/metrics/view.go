@@ -36,6 +36,10 @@ type group struct {
 	swept                               uint64
 	split                               *status.Split
 	hints, hintsLocal                   uint64
+	// local is the sum of located accesses that were local.
+	local, located float64
+	groups         map[string]map[string]uint64 // bytes by kind and tier
+	numaFaults     map[int]uint64               // by node
 }
 
 func newView(s *status.Status) *view {
@@ -81,6 +85,26 @@ func (g *group) add(w *status.Workload) {
 	g.swept += w.SweepBytes
 	g.hints += w.HintFaultsTotal
 	g.hintsLocal += w.LocalHintFaultsTotal
+	if w.LocalRatio != nil {
+		for _, rate := range w.AccessesPerSecond {
+			g.located, g.local = g.located+rate, g.local+rate**w.LocalRatio
+		}
+	}
+	for kind, bytes := range w.GroupBytes {
+		if g.groups == nil {
+			g.groups = map[string]map[string]uint64{}
+		}
+		if g.groups[kind] == nil {
+			g.groups[kind] = map[string]uint64{}
+		}
+		addAll(g.groups[kind], bytes)
+	}
+	for node, n := range w.NUMAFaults {
+		if g.numaFaults == nil {
+			g.numaFaults = map[int]uint64{}
+		}
+		g.numaFaults[node] += n
+	}
 	g.addSplit(w.Split)
 	addAll(g.outcomes, w.OutcomesTotal)
 	addAll(g.vetoes, w.Vetoes)
@@ -110,12 +134,16 @@ func addAll(to, from map[string]uint64) {
 func (v *view) nodes(emit emitter, of func(*status.Node) uint64) {
 	for i := range v.Machine.Nodes {
 		n := &v.Machine.Nodes[i]
-		tier := n.Tier
-		if tier == "" {
-			tier = none
-		}
-		emit(float64(of(n)), strconv.Itoa(n.ID), tier)
+		emit(float64(of(n)), strconv.Itoa(n.ID), tierOf(n))
 	}
+}
+
+// tierOf is the label of a node's tier.
+func tierOf(n *status.Node) string {
+	if n.Tier == "" {
+		return none
+	}
+	return n.Tier
 }
 
 // each emits one number of each workload.

@@ -75,7 +75,20 @@ type Node struct {
 	SizeBytes    uint64 `json:"size_bytes"`
 	FreeBytes    uint64 `json:"free_bytes"`
 	ReserveBytes uint64 `json:"reserve_bytes"` // never filled by tierd
+	// KernelPagesTotal has the kernel's own counts of [NodeCounters] since it booted, those that it has.
+	KernelPagesTotal map[string]uint64 `json:"kernel_pages_total"`
 }
+
+// NodeCounters are what the kernel counts of each node, by its names for them: how allocations found the node
+// that they wanted, and what NUMA balancing promoted and reclaim demoted (mm/vmstat.c).
+func NodeCounters() []string {
+	return []string{"numa_hit", "numa_miss", "numa_foreign", "numa_local", "numa_other",
+		"pgpromote_success", "pgpromote_candidate", "pgdemote_kswapd", "pgdemote_direct", "pgdemote_khugepaged", "pgdemote_proactive"}
+}
+
+// GroupKinds are the kinds of memory that are told of control groups, by the kernel's names: shmem is
+// part of file.
+func GroupKinds() []string { return []string{"anon", "file", "shmem"} }
 
 // Source is a way to see which memory is used: "page-table", "hint-fault", "precise", "damon".
 type Source struct {
@@ -160,6 +173,17 @@ type Workload struct {
 	// are heard of while NUMA balancing is on.
 	HintFaultsTotal      uint64 `json:"hint_faults_total"`
 	LocalHintFaultsTotal uint64 `json:"local_hint_faults_total"`
+	// LocalRatio estimates the share of accesses that find their page on the node of its tier that is nearest to
+	// who uses it, of memory of which it is known who does; null where that is not known.
+	LocalRatio *float64 `json:"local_ratio"`
+	// GroupBytes is the memory of the control groups of the workload's processes by kind ([GroupKinds]) and tier: page
+	// cache, too, and that of others in these groups. Null where there are none but the root. GroupsLeftOut
+	// were too many to ask.
+	GroupBytes    map[string]map[string]uint64 `json:"group_bytes"`
+	GroupsLeftOut int                          `json:"groups_left_out"`
+	// NUMAFaults are the hint faults of late by the node of the memory, as NUMA balancing remembers
+	// them of the processes' first threads, while it is on.
+	NUMAFaults map[int]uint64 `json:"numa_faults"`
 	// ProcessDetails are at most [MaxProcesses] of the processes.
 	ProcessDetails []Process `json:"process_details"`
 	LastError      string    `json:"last_error,omitempty"`

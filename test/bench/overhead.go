@@ -30,7 +30,7 @@ const (
 	chaseTime   = time.Second
 	chaseRounds = 31
 	// settleTime is how long tierd samples before it counts as settled.
-	settleTime = 45 * time.Second
+	settleTime = 75 * time.Second
 
 	balancingFile = "/proc/sys/kernel/numa_balancing"
 )
