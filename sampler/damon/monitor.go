@@ -12,9 +12,9 @@ import (
 	"github.com/cilium/ebpf/link"
 	"github.com/cilium/ebpf/ringbuf"
 
+	"github.com/tierd/tierd/internal/bpf"
 	"github.com/tierd/tierd/internal/hostfs"
 	"github.com/tierd/tierd/sampler"
-	"github.com/tierd/tierd/sampler/internal/bpf"
 )
 
 // Unavailable says why DAMON cannot be used on this host, and what an operator can do about it.

@@ -37,12 +37,10 @@ const (
 	hintMapCounts1        = "counts_1"
 	hintMapSpaces         = "spaces"
 	hintProgChecked       = "checked"
-	hintProgFind          = "find"
 	hintProgPrepared      = "prepared"
 	hintProgPreparedFault = "prepared_fault"
 	hintProgTouched       = "touched"
 	hintVarActive         = "active"
-	hintVarFound          = "found"
 	hintVarSeen           = "seen"
 )
 
@@ -89,7 +87,6 @@ type hintSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type hintProgramSpecs struct {
 	Checked       *ebpf.ProgramSpec `ebpf:"checked"`
-	Find          *ebpf.ProgramSpec `ebpf:"find"`
 	Prepared      *ebpf.ProgramSpec `ebpf:"prepared"`
 	PreparedFault *ebpf.ProgramSpec `ebpf:"prepared_fault"`
 	Touched       *ebpf.ProgramSpec `ebpf:"touched"`
@@ -110,7 +107,6 @@ type hintMapSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type hintVariableSpecs struct {
 	Active *ebpf.VariableSpec `ebpf:"active"`
-	Found  *ebpf.VariableSpec `ebpf:"found"`
 	Seen   *ebpf.VariableSpec `ebpf:"seen"`
 }
 
@@ -154,7 +150,6 @@ func (m *hintMaps) Close() error {
 // It can be passed to loadHintObjects or ebpf.CollectionSpec.LoadAndAssign.
 type hintVariables struct {
 	Active *ebpf.Variable `ebpf:"active"`
-	Found  *ebpf.Variable `ebpf:"found"`
 	Seen   *ebpf.Variable `ebpf:"seen"`
 }
 
@@ -163,7 +158,6 @@ type hintVariables struct {
 // It can be passed to loadHintObjects or ebpf.CollectionSpec.LoadAndAssign.
 type hintPrograms struct {
 	Checked       *ebpf.Program `ebpf:"checked"`
-	Find          *ebpf.Program `ebpf:"find"`
 	Prepared      *ebpf.Program `ebpf:"prepared"`
 	PreparedFault *ebpf.Program `ebpf:"prepared_fault"`
 	Touched       *ebpf.Program `ebpf:"touched"`
@@ -172,7 +166,6 @@ type hintPrograms struct {
 func (p *hintPrograms) Close() error {
 	return _HintClose(
 		p.Checked,
-		p.Find,
 		p.Prepared,
 		p.PreparedFault,
 		p.Touched,

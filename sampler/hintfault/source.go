@@ -8,9 +8,8 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/link"
-	"golang.org/x/sys/unix"
 
-	"github.com/tierd/tierd/sampler/internal/bpf"
+	"github.com/tierd/tierd/internal/bpf"
 )
 
 // Unavailable says why hint faults cannot be heard on this host, and what an operator
@@ -28,7 +27,7 @@ func (u *Unavailable) Error() string { return fmt.Sprintf("hint faults: %s: %v",
 func (u *Unavailable) Unwrap() error { return u.Err }
 
 // ErrGone: the process has exited, or has no address space any more.
-var ErrGone = errors.New("process is gone")
+var ErrGone = bpf.ErrGone
 
 const (
 	blockShift = 21
@@ -63,10 +62,10 @@ type Stats struct {
 
 // Source hears hint faults. Open makes one.
 type Source struct {
+	spaces  *bpf.Spaces
 	coll    *ebpf.Collection
 	hook    link.Link
 	counts  [2]*ebpf.Map
-	buf     []byte
 	active  uint32
 	next    SpaceID
 	told    uint64
@@ -86,8 +85,7 @@ type Watched interface {
 }
 
 type space struct {
-	s  *Source
-	mm uint64
+	*bpf.Space
 	id SpaceID
 }
 
@@ -155,21 +153,27 @@ func open(program string) (*Source, error) {
 		return nil, &Unavailable{Step: "load", Err: err}
 	}
 	for name := range spec.Programs {
-		if name != program && name != hintProgFind {
+		if name != program {
 			delete(spec.Programs, name)
 		}
 	}
-	coll, err := ebpf.NewCollection(spec)
+	spaces, err := bpf.OpenSpaces()
 	if err != nil {
 		return nil, &Unavailable{Step: "load", Err: err, Hint: bpf.LoadHint(err)}
 	}
+	coll, err := ebpf.NewCollectionWithOptions(spec, spaces.Replace())
+	if err != nil {
+		spaces.Close()
+		return nil, &Unavailable{Step: "load", Err: err, Hint: bpf.LoadHint(err)}
+	}
 	s := &Source{
-		coll: coll, counts: [2]*ebpf.Map{coll.Maps[hintMapCounts0], coll.Maps[hintMapCounts1]}, buf: make([]byte, 64),
+		spaces: spaces, coll: coll, counts: [2]*ebpf.Map{coll.Maps[hintMapCounts0], coll.Maps[hintMapCounts1]},
 		keys: make([]hintPlace, batch), values: make([]hintFaults, batch),
 	}
 	s.hook, err = link.AttachTracing(link.TracingOptions{Program: coll.Programs[program]})
 	if err != nil {
 		coll.Close()
+		spaces.Close()
 		return nil, &Unavailable{Step: "attach", Err: err, Hint: "some sandboxes and kernels without ftrace refuse to hook functions"}
 	}
 	return s, nil
@@ -179,47 +183,24 @@ func open(program string) (*Source, error) {
 func (s *Source) Close() {
 	s.hook.Close()
 	s.coll.Close()
+	s.spaces.Close()
 }
 
 // Watch begins to count the faults of the address space that the thread group leader pid
 // has now. After an execve it has another one.
 func (s *Source) Watch(pid int) (Watched, error) {
-	fd, err := bpf.LinkTask(s.coll.Programs[hintProgFind].FD(), pid)
-	if err != nil {
+	w, err := s.spaces.Watch(pid, uint32(s.next))
+	switch {
+	case errors.Is(err, ErrGone):
+		return nil, err
+	case err != nil:
 		return nil, fmt.Errorf("hint faults: %w", err)
-	}
-	defer unix.Close(fd)
-	found := s.coll.Variables[hintVarFound]
-	if err := found.Set(uint64(0)); err != nil {
-		return nil, fmt.Errorf("hint faults: %w", err)
-	}
-	if err := bpf.RunIter(fd, s.buf, false, nil); err != nil {
-		return nil, fmt.Errorf("hint faults: %w", err)
-	}
-	w := &space{s: s, id: s.next}
-	if err := found.Get(&w.mm); err != nil {
-		return nil, fmt.Errorf("hint faults: %w", err)
-	}
-	if w.mm == 0 {
-		return nil, ErrGone
-	}
-	if err := s.coll.Maps[hintMapSpaces].Put(w.mm, uint32(w.id)); err != nil {
-		return nil, fmt.Errorf("hint faults: watch: %w", err)
 	}
 	s.next++
-	return w, nil
+	return space{w, s.next - 1}, nil
 }
 
-func (p *space) ID() SpaceID { return p.id }
-
-func (p *space) Close() {
-	var id uint32
-	spaces := p.s.coll.Maps[hintMapSpaces]
-	// The address may be another process's by now.
-	if spaces.Lookup(p.mm, &id) == nil && SpaceID(id) == p.id {
-		_ = spaces.Delete(p.mm)
-	}
-}
+func (p space) ID() SpaceID { return p.id }
 
 // Drain returns what was heard since the last time, in no order. The result is valid
 // until the next call.

@@ -13,8 +13,8 @@ import (
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 
+	"github.com/tierd/tierd/internal/bpf"
 	"github.com/tierd/tierd/policy"
-	"github.com/tierd/tierd/sampler/internal/bpf"
 )
 
 // Unavailable says why the page tables of this host cannot be read, and what

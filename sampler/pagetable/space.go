@@ -7,8 +7,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/tierd/tierd/internal/bpf"
 	"github.com/tierd/tierd/policy"
-	"github.com/tierd/tierd/sampler/internal/bpf"
 )
 
 // ErrGone: the process has exited, or has no address space any more.

@@ -48,10 +48,6 @@ struct task_struct {
 	struct mm_struct *mm;
 } core;
 
-struct bpf_iter__task {
-	struct task_struct *task;
-} core;
-
 /* What is known of 2 MiB of one address space. */
 struct place {
 	__u64 block; /* address >> BLOCK_SHIFT */
@@ -66,7 +62,7 @@ struct faults {
 	__u32 pad;
 };
 
-/* The watched address spaces: an mm has a new one's address after each execve. */
+/* The watched address spaces; the map of internal/bpf is taken for it. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 16384);
@@ -170,17 +166,5 @@ SEC("tp_btf/page_fault_user")
 int touched(__u64 *ctx)
 {
 	count(bpf_get_current_task_btf()->mm, ctx[0], NULL);
-	return 0;
-}
-
-__u64 found; /* the address space of the task that the iterator visits */
-
-SEC("iter/task")
-int find(struct bpf_iter__task *ctx)
-{
-	struct task_struct *task = ctx->task;
-
-	if (task)
-		found = (__u64)task->mm;
 	return 0;
 }
