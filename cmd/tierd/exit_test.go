@@ -61,7 +61,7 @@ func TestDrawStatus(t *testing.T) {
 			Tiers: []status.Tier{{Name: "hbm", Nodes: []int{1, 2}}, {Name: "cxl", Rank: 1, Nodes: []int{4}}},
 			Nodes: []status.Node{{ID: 1, Tier: "hbm", SizeBytes: 1 << 30}, {ID: 2, Tier: "hbm", SizeBytes: 1 << 30}, {ID: 4, Tier: "cxl", SizeBytes: 1 << 40}},
 		},
-		Sources: []status.Source{{Name: "page-table", Reason: "no BTF", Hint: "boot another"}},
+		Sources: []status.Source{{Name: "page-table", Reason: "no BTF", Hint: "boot another"}, {Name: "damon", Lost: true, Reason: "ended"}},
 		Workloads: []status.Workload{
 			{Name: "tr\x1bain", Mode: status.Enforce, Processes: 2, ResidentBytes: map[string]uint64{"hbm": 5 << 30}, HitEstimate: map[string]float64{"hbm": 0.9, "cxl": 0.1}, LocalRatio: &local, PromotedBytesTotal: 1536,
 				Breaker: status.Breaker{State: "open", UndoneRatio: 0.75, Reason: "75 %\x1b of its moves"}},
@@ -83,7 +83,7 @@ func TestDrawStatus(t *testing.T) {
 	text := b.String()
 	for _, want := range []string{
 		"observe (one?[31m node)", "1m00s ago: the loop is stuck", "t.toml:1: bad t.toml:2: bad", "tier has changed",
-		"hbm   1-2    2.0 GiB", "source page-table is not available: no BTF\n  hint: boot another", "90.0 %  62.5 %", "1.5 KiB", "planned only",
+		"hbm   1-2    2.0 GiB", "source page-table is not available: no BTF\n  hint: boot another", "source damon is lost: ended", "90.0 %  62.5 %", "1.5 KiB", "planned only",
 		"waste 0.3 % of the time (limit 0.2 %), separation 3.5 (configured 2.5), budget 25 %; promotions: 9 paid, 4 wasted; memory pressure 2 % (limit 10 %)",
 		"recording to /var/?x: 30 MiB of 256 MiB in 4 files, the first begun 1h30m ago; 900 plans written, 8 left out, 7 lost\n  it cannot be written, and is tried again: no space? left",
 		"breaker of tr?ain: open; 75 %? of its moves", "no rights  (3 times)",

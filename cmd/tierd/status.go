@@ -153,7 +153,11 @@ func drawSources(w io.Writer, s *status.Status) {
 		if src.Available {
 			continue
 		}
-		fmt.Fprintf(w, "\nsource %s is not available: %s\n", oneLine(src.Name), oneLine(src.Reason))
+		state := "not available"
+		if src.Lost {
+			state = "lost"
+		}
+		fmt.Fprintf(w, "\nsource %s is %s: %s\n", oneLine(src.Name), state, oneLine(src.Reason))
 		if src.Hint != "" {
 			fmt.Fprintf(w, "  hint: %s\n", oneLine(src.Hint))
 		}

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -93,6 +94,7 @@ type Daemon struct {
 	movers     *movers.Watch
 	hearing    hearing
 	monitoring monitoring
+	sight      sight
 	source     Source
 	tracker    *sampler.Tracker
 	control    policy.Controller
@@ -279,6 +281,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 		now := time.Now()
 		if !now.Before(scanAt) {
 			balancing := d.watchMovers()
+			d.watchSight()
 			d.scan()
 			d.hear(balancing)
 			d.settle()
@@ -385,6 +388,9 @@ func (d *Daemon) reason() string {
 	return d.forced
 }
 
+// stays says why nothing moves although it may have been asked for.
+func (d *Daemon) stays() string { return cmp.Or(d.reason(), d.sight.lost) }
+
 // watchMovers looks at who moves pages of the host. What somebody else moves tierd leaves
 // to them: two movers would undo each other's work. It tells whether the kernel's NUMA balancing
 // is on.
@@ -419,7 +425,7 @@ func (d *Daemon) watchMovers() (balancing bool) {
 
 // mode is what tierd does as a whole.
 func (d *Daemon) mode() string {
-	if d.reason() == "" && d.cfg.Enforcing() {
+	if d.stays() == "" && d.cfg.Enforcing() {
 		return status.Enforce
 	}
 	return status.Observe

@@ -86,7 +86,9 @@ func (d *Daemon) decide() {
 	d.queue = d.queue[:0]
 	d.enforcing.Begin()
 	d.observing.Begin()
-	d.queue = append(d.queue, d.plan.Moves...)
+	if d.sight.lost == "" {
+		d.queue = append(d.queue, d.plan.Moves...)
+	}
 	d.mark()
 }
 

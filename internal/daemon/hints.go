@@ -3,6 +3,7 @@ package daemon
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/tierd/tierd/config"
 	"github.com/tierd/tierd/internal/status"
@@ -21,8 +22,11 @@ type Hints interface {
 type hearing struct {
 	source  Hints
 	members map[hintfault.SpaceID]*member
-	// refused is why they cannot be heard although there are some; nil if nothing was tried.
+	// refused is why they cannot be heard although there are some, lost whether they could be, and triedAt when
+	// that was tried; nil if nothing was tried.
 	refused error
+	lost    bool
+	triedAt time.Time
 }
 
 // hear follows whether NUMA balancing makes hint faults, and counts those of the watched
@@ -33,11 +37,13 @@ func (d *Daemon) hear(balancing bool) {
 	case !wanted:
 		d.deafen()
 		return
-	case h.source == nil && h.refused == nil:
-		h.source, h.refused = d.o.Hear()
-		if h.refused != nil {
+	case h.source == nil && (h.refused == nil || time.Since(h.triedAt) >= openAgain):
+		h.triedAt = time.Now()
+		if h.source, h.refused = d.o.Hear(); h.refused != nil {
 			h.source = nil
 			d.note("", 0, h.refused)
+		} else {
+			h.lost = false
 		}
 		h.members = map[hintfault.SpaceID]*member{}
 	}
@@ -62,6 +68,9 @@ func (d *Daemon) hear(balancing bool) {
 	faults, err := h.source.Drain()
 	if err != nil {
 		d.note("", 0, err)
+		d.deafen()
+		*h = hearing{refused: err, lost: true, triedAt: time.Now()}
+		return
 	}
 	now := d.clock.Now()
 	for i := range faults {
@@ -101,7 +110,7 @@ func (h *hearing) report() (s status.Source, ok bool) {
 	case h.source != nil:
 		s.Available = true
 	case h.refused != nil:
-		s.Reason = h.refused.Error()
+		s.Reason, s.Lost = h.refused.Error(), h.lost
 		var u *hintfault.Unavailable
 		if errors.As(h.refused, &u) {
 			s.Hint = u.Hint

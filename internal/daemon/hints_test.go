@@ -18,6 +18,7 @@ type ears struct {
 	next    hintfault.SpaceID
 	faults  []hintfault.Faults
 	closed  bool
+	err     error // of Drain
 }
 
 type ear struct {
@@ -37,7 +38,7 @@ func (e *ears) Watch(pid int) (hintfault.Watched, error) {
 func (e *ears) Drain() ([]hintfault.Faults, error) {
 	list := e.faults
 	e.faults = nil
-	return list, nil
+	return list, e.err
 }
 
 func (e *ears) Stats() hintfault.Stats { return hintfault.Stats{} }
@@ -84,6 +85,18 @@ func TestHintFaultsAreCounted(t *testing.T) {
 		if got := w.workload(); got.HintFaultsTotal != 9 || got.LocalHintFaultsTotal != 4 {
 			t.Errorf("%d faults, %d of them local", got.HintFaultsTotal, got.LocalHintFaultsTotal)
 		}
+		// A source that is lost is a condition, and tried again.
+		e.err = errors.New("maps are gone")
+		w.sleep(5 * time.Second)
+		if s := hintSource(w.board.Load()); s == nil || s.Available || !s.Lost || s.Reason != "maps are gone" || len(e.watched) > 0 {
+			t.Errorf("lost: source %+v, watched %v", s, e.watched)
+		}
+		e.err, e.next = nil, 0
+		w.sleep(time.Minute)
+		if s := hintSource(w.board.Load()); s == nil || !s.Available || s.Lost || e.watched[1] != pid {
+			t.Errorf("back: source %+v, watched %v", s, e.watched)
+		}
+		e.closed = false
 		// A program that was replaced has another address space.
 		w.process.Exec()
 		w.life = &life{Process: w.machine.Spawn(pid)}

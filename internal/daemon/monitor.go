@@ -37,6 +37,7 @@ type monitoring struct {
 	source  Monitor
 	members []*member // by target
 	refused error     // why there is none although there should be
+	lost    bool      // there was one
 	at      time.Time // when it was started, or tried
 	look    time.Duration
 	ticks   uint64 // CPU time of the worker at the last scan
@@ -166,7 +167,10 @@ func (d *Daemon) listen() {
 		if !errors.Is(err, damon.ErrEnded) {
 			d.note("", 0, err)
 		}
+		at := m.at
 		d.endMonitor()
+		// It ends with the processes that it looks at, and the next scan finds out. Where they live somebody has ended it.
+		*m = monitoring{refused: err, lost: true, at: at}
 	}
 }
 
@@ -187,7 +191,7 @@ func (m *monitoring) report() (s status.Source, ok bool) {
 	case m.source != nil:
 		s.Available = true
 	case m.refused != nil:
-		s.Reason = m.refused.Error()
+		s.Reason, s.Lost = m.refused.Error(), m.lost
 		var u *damon.Unavailable
 		if errors.As(m.refused, &u) {
 			s.Hint = u.Hint

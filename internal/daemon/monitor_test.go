@@ -68,6 +68,9 @@ func TestDAMONAlone(t *testing.T) {
 		// It ends when its targets do, and is begun again for those that live.
 		k.err = damon.ErrEnded
 		w.sleep(3 * time.Second)
+		if s := sourceOf(w.board.Load(), "damon"); s == nil || s.Available || !s.Lost {
+			t.Errorf("ended: source %+v", s)
+		}
 		k.err = nil
 		w.sleep(15 * time.Second)
 		if started < 2 || k.closed != started-1 {

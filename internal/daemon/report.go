@@ -19,7 +19,7 @@ func (d *Daemon) publish(now time.Time, took time.Duration) {
 	s := &status.Status{
 		SchemaVersion: status.SchemaVersion,
 		Time:          now, Version: d.o.Version, PID: os.Getpid(),
-		Mode: d.mode(), ModeReason: d.reason(), Forced: d.reason() != "" && d.cfg.Enforcing(), SecondMover: d.rival,
+		Mode: d.mode(), ModeReason: d.stays(), Forced: d.stays() != "" && d.cfg.Enforcing(), SecondMover: d.rival,
 		StartedAt: d.started, UptimeSeconds: now.Sub(d.started).Seconds(),
 		Epoch:      status.Epoch{Number: d.epochs, Seconds: took.Seconds()},
 		Sources:    d.sources,

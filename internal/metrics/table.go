@@ -233,6 +233,11 @@ func Definitions() []Definition {
 				emit(float64(s.DisagreedTotal), s.Name)
 			}
 		}},
+		{"tierd_source_lost", Gauge, []string{"source"}, "1 while a source that was available is no more; it is tried again, and tierd status says why.", func(v *view, emit emitter) {
+			for _, s := range v.Sources {
+				emit(flag(s.Lost), s.Name)
+			}
+		}},
 		{"tierd_source_regions_total", Counter, []string{"source"}, "Times that a source told of a region of 2 MiB.", func(v *view, emit emitter) {
 			for _, s := range v.Sources {
 				emit(float64(s.RegionsTotal), s.Name)

@@ -48,6 +48,8 @@ type Memory struct {
 	Policy  int
 	Exec    uint64
 	Err     error
+	// Blind lets no table be read.
+	Blind bool
 	// ClearCost and WalkCost are in seconds per region; clearing a part of a
 	// region costs that part.
 	ClearCost, WalkCost float64
@@ -130,7 +132,9 @@ func (m *Memory) Walk(addrs []uint64, visit func(int, *pagetable.Block)) (int, e
 		}
 		m.Clock.Spend(m.WalkCost)
 		b := pagetable.Block{LeafShift: 21}
-		if r := m.at(a); r != nil {
+		if r := m.at(a); m.Blind {
+			b.Kind = pagetable.KindFault
+		} else if r != nil {
 			m.age(r)
 			b.Kind, b.LeafShift = pagetable.KindTable, 12
 			if r.Huge {
