@@ -40,68 +40,98 @@ type HeardStats struct {
 	Regions, Disagreed uint64
 }
 
-// Hear joins what a voice says to what is known of a process's regions. Each source weighs
+// Said is what a voice says of a process's regions.
+type Said struct {
+	ID    policy.ProcessID
+	Heard []Heard
+}
+
+// Hear joins what a voice says to what is known of regions. Each source weighs
 // by the inverse of its variance, as the estimate of a rate does not ask where samples come from:
 // what a sample contradicts by far is believed when the next one, of whichever
 // source, says the same. Of regions that the tracker does not know nothing is kept, and those that
-// are known page by page are known better.
-func (t *Tracker) Hear(id policy.ProcessID, from Voice, heard []Heard) {
-	p := t.find(id)
-	if p == nil || p.err != nil {
-		return
+// are known page by page are known better. What is said at once of memory that several processes
+// map adds up: that of all of them belongs into one call.
+func (t *Tracker) Hear(from Voice, said ...Said) {
+	t.elect()
+	var order []place
+	sums := map[place]Heard{}
+	add := func(p *process, addr uint64, h Heard) {
+		at, found := slices.BinarySearchFunc(p.regions, uint32(addr/policy.RegionSize), byBlock)
+		if found && p.regions[at].movable != 0 && p.regions[at].detail == noDetail {
+			r := place{p, at}
+			sum, twice := sums[r]
+			if twice {
+				h = sum.with(h)
+			} else {
+				order = append(order, r)
+			}
+			sums[r] = h
+		}
 	}
-	seconds := t.o.Clock.Now()
-	now := ticks(seconds)
-	for i := range heard {
-		h := &heard[i]
-		if h.Pages <= 0 || h.Accessed < 0 || h.Accessed > h.Pages || !(h.Window > 0) || !(h.Noise >= 0) {
+	for i := range said {
+		p := t.find(said[i].ID)
+		if p == nil || p.err != nil {
 			continue
 		}
-		at, found := slices.BinarySearchFunc(p.regions, uint32(h.Addr/policy.RegionSize), byBlock)
-		if !found {
-			continue
+		for _, h := range said[i].Heard {
+			if h.Pages <= 0 || h.Accessed < 0 || h.Accessed > h.Pages || !(h.Window > 0) || !(h.Noise >= 0) {
+				continue
+			}
+			kept := false
+			t.elsewhere(p, h.Addr, func(q *process, at uint64, whole bool) {
+				kept = true
+				there := h
+				if !whole {
+					there.Noise += skewed
+				}
+				add(q, at, there)
+			})
+			if !kept {
+				add(p, h.Addr, h)
+			}
 		}
-		r := &p.regions[at]
-		if r.movable == 0 || r.detail != noDetail {
-			continue
-		}
-		s := sample{window: h.Window, boundary: t.boundaries(p).rates[r.key.boundary()], now: now, noise: h.Noise, chosen: true}
-		if s.fresh = r.noted.since(now) >= evidenceSeconds || r.flags&policy.Unseen != 0; s.fresh {
-			r.noted = now
-		}
-		known := r.flags&policy.Unseen == 0
-		v := r.join(h.Pages, h.Accessed, s)
-		stats := &t.stats.Heard[from]
-		stats.Regions++
-		if known && (v == doubtful || v == changed) {
-			stats.Disagreed++
-		}
-		r.key = t.keyOf(p, r)
-		t.heard++
 	}
+	for _, at := range order {
+		t.hear(at.p, &at.p.regions[at.region], from, sums[at])
+	}
+}
+
+// place is a region of a process.
+type place struct {
+	p      *process
+	region int
+}
+
+func (t *Tracker) hear(p *process, r *region, from Voice, h Heard) {
+	now := ticks(t.o.Clock.Now())
+	s := sample{window: h.Window, boundary: t.boundaries(p).rates[r.key.boundary()], now: now, noise: h.Noise, chosen: true}
+	if s.fresh = r.noted.since(now) >= evidenceSeconds || r.flags&policy.Unseen != 0; s.fresh {
+		r.noted = now
+	}
+	known := r.flags&policy.Unseen == 0
+	v := r.join(h.Pages, h.Accessed, s)
+	stats := &t.stats.Heard[from]
+	stats.Regions++
+	if known && (v == doubtful || v == changed) {
+		stats.Disagreed++
+	}
+	r.key = t.keyOf(p, r)
+	t.heard++
 }
 
 // Unheard are the regions of a process of which others must tell how they are used, in
 // stretches of whole regions, as many as are allowed: where there are more, neighbours are
 // taken together.
 func (t *Tracker) Unheard(id policy.ProcessID, most int) (list []pagetable.Range) {
+	t.elect()
 	p := t.find(id)
 	if p == nil || p.err != nil || most < 1 {
 		return nil
 	}
-	n := 0
-	for i := range p.regions {
-		if t.unheard(&p.regions[i]) {
-			n++
-		}
-	}
-	together := (n + most - 1) / max(most, 1)
-	for i := range p.regions {
-		r := &p.regions[i]
-		if !t.unheard(r) {
-			continue
-		}
-		at := r.addr()
+	all := t.unheardHere(p)
+	together := (len(all) + most - 1) / most
+	for _, at := range all {
 		if k := len(list) - 1; k >= 0 && list[k].End == at && at-list[k].Start < uint64(together)*policy.RegionSize || k+1 == most && k >= 0 {
 			list[k].End = at + policy.RegionSize
 			continue
@@ -109,8 +139,4 @@ func (t *Tracker) Unheard(id policy.ProcessID, most int) (list []pagetable.Range
 		list = append(list, pagetable.Range{Start: at, End: at + policy.RegionSize})
 	}
 	return list
-}
-
-func (t *Tracker) unheard(r *region) bool {
-	return r.movable != 0 && (t.deaf || r.flags&policy.Shared != 0)
 }

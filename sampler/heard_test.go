@@ -39,7 +39,7 @@ func TestHearingAlone(t *testing.T) {
 			}
 			heard = append(heard, says(rng, m.Base+uint64(i)*policy.RegionSize, rate))
 		}
-		tr.Hear(job, sampler.DAMON, heard)
+		tr.Hear(sampler.DAMON, sampler.Said{ID: job, Heard: heard})
 	}
 	for i, r := range tr.Snapshot()[0].Regions {
 		if hot := i%8 == 0; hot && (r.Rate < 30 || r.Rate > 120 || r.Evidence&7 != 7) || !hot && r.Rate > 5 {
@@ -83,7 +83,7 @@ func TestVoicesAreFused(t *testing.T) {
 			}
 			heard = append(heard, h)
 		}
-		both.Hear(job, sampler.HintFaults, heard)
+		both.Hear(sampler.HintFaults, sampler.Said{ID: job, Heard: heard})
 	}
 	var a, b float64
 	for i := range m.Regions {
@@ -106,6 +106,7 @@ func TestSharedIsHeard(t *testing.T) {
 	tr, m, c := tracked(8, 0.2)
 	m.Runs = []pagetable.Run{{
 		Range: pagetable.Range{Start: m.Base, End: m.Base + 8*policy.RegionSize}, Class: pagetable.ClassShared | pagetable.ClassFile,
+		Object: pagetable.Object{Dev: 1, Inode: 7},
 	}}
 	region := func(i int) policy.Region { return tr.Snapshot()[0].Regions[i] }
 	run(tr, c, 5)
@@ -115,7 +116,7 @@ func TestSharedIsHeard(t *testing.T) {
 	tr.SetShared(job, true)
 	run(tr, c, 5)
 	for range 5 {
-		tr.Hear(job, sampler.DAMON, []sampler.Heard{{Addr: m.Base + 2*policy.RegionSize, Pages: 20, Accessed: 15, Window: 0.02}})
+		tr.Hear(sampler.DAMON, sampler.Said{ID: job, Heard: []sampler.Heard{{Addr: m.Base + 2*policy.RegionSize, Pages: 20, Accessed: 15, Window: 0.02}}})
 		run(tr, c, 1)
 	}
 	if r := region(2); r.Flags&(policy.Shared|policy.Unseen) != 0 || r.Rate < 30 {
@@ -140,12 +141,11 @@ func TestHeardNonsense(t *testing.T) {
 	run(tr, c, 5)
 	before := tr.Snapshot()[0].Regions[1]
 	addr := m.Base + policy.RegionSize
-	tr.Hear(job, sampler.DAMON, []sampler.Heard{
+	tr.Hear(sampler.DAMON, sampler.Said{ID: job, Heard: []sampler.Heard{
 		{Addr: addr, Pages: 0, Window: 1}, {Addr: addr, Pages: 3, Accessed: 4, Window: 1}, {Addr: addr, Pages: 3, Accessed: -1, Window: 1},
 		{Addr: addr, Pages: 3, Window: 0}, {Addr: addr, Pages: 3, Window: math.NaN()}, {Addr: addr, Pages: 3, Window: 1, Noise: math.NaN()},
 		{Addr: addr, Pages: 3, Window: 1, Noise: -1}, {Addr: 1 << 60, Pages: 3, Window: 1},
-	})
-	tr.Hear(policy.ProcessID{PID: 99}, sampler.DAMON, []sampler.Heard{{Addr: addr, Pages: 3, Window: 1}})
+	}}, sampler.Said{ID: policy.ProcessID{PID: 99}, Heard: []sampler.Heard{{Addr: addr, Pages: 3, Window: 1}}})
 	if after := tr.Snapshot()[0].Regions[1]; after.Rate != before.Rate || after.LogVar != before.LogVar {
 		t.Errorf("from %+v to %+v", before, after)
 	}

@@ -186,8 +186,9 @@ type process struct {
 	fitted  []pagetable.Run // those that the regions fit
 	gaps    bool            // some may not: one has no page any more, or is new
 	vmas    int
-	bound   bool // the task's own memory policy
-	shared  bool // tierd may move what others map, too
+	bound   bool                      // the task's own memory policy
+	shared  bool                      // tierd may move what others map, too
+	kept    map[pagetable.Object]bool // what of that it has the account of
 
 	listAt, scoutAt float64
 	scout           uint64 // the next address to look at; 0: no round under way
@@ -292,6 +293,8 @@ type Tracker struct {
 	stats                    Stats
 	moves, heard             uint64
 	deaf                     bool // accessed bits are not cleared
+	keepers                  map[pagetable.Object]keeper
+	unelected                bool // the keepers are to be chosen anew
 
 	addrs  []uint64
 	others []doubt // scratch of confirm
@@ -383,7 +386,7 @@ func (t *Tracker) Add(id policy.ProcessID, workload string, enforce bool, s Spac
 // used the tracker has to hear from others.
 func (t *Tracker) SetShared(id policy.ProcessID, shared bool) {
 	if p := t.find(id); p != nil && p.shared != shared {
-		p.shared, p.listAt, p.gaps = shared, 0, true
+		p.shared, p.listAt, p.gaps, t.unelected = shared, 0, true, true
 	}
 }
 
@@ -406,6 +409,7 @@ func (t *Tracker) Remove(id policy.ProcessID) {
 			p.space.Close()
 			p.space = nil
 			t.procs = slices.Delete(t.procs, i, i+1)
+			t.unelected = t.unelected || p.shared
 			return
 		}
 	}
@@ -456,6 +460,7 @@ func (t *Tracker) News() uint64 { return t.stats.Samples + t.moves + t.heard }
 // again, in seconds of the clock.
 func (t *Tracker) Step() float64 {
 	begin := t.o.Clock.Now()
+	t.elect()
 	t.earn(begin)
 	for now := begin; ; now = t.o.Clock.Now() {
 		if len(t.waiting) > 0 && t.waiting[0].due <= now+soonSeconds {
@@ -602,6 +607,7 @@ func (t *Tracker) list(p *process, now float64) {
 	p.gaps = p.gaps || bound != p.bound
 	p.vmas, p.bound = vmas, bound
 	if p.gaps || !slices.Equal(p.runs, p.fitted) {
+		t.unelected = t.unelected || p.shared
 		p.fit()
 		p.fitted, p.gaps = append(p.fitted[:0], p.runs...), false
 	}
@@ -646,7 +652,7 @@ func (p *process) classify(addr uint64, runs []pagetable.Run) (movable uint32, f
 		case run.Class == 0 && !p.bound:
 			movable |= m
 			continue
-		case p.shared && !p.bound && run.Class&^pagetable.ClassFile == pagetable.ClassShared:
+		case p.shareable(&run) && p.kept[run.Object]:
 			heard |= m
 			continue
 		case run.Class&(pagetable.ClassShared|pagetable.ClassFile) != 0:

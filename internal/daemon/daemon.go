@@ -285,7 +285,6 @@ func (d *Daemon) Run(ctx context.Context) error {
 			d.scan()
 			d.hear(balancing)
 			d.settle()
-			d.keep()
 			d.monitor()
 			d.askPressures()
 			d.countByNode(balancing)

@@ -78,9 +78,21 @@ func (d *Daemon) hear(balancing bool) {
 		if m := h.members[f.Space]; m != nil {
 			m.workload.hintsLocal += uint64(f.Local)
 			m.workload.hintsRemote += uint64(f.Remote)
-			m.users.Hear(f.Addr, f.Node, f.Local+f.Remote+f.Unknown, now)
+			d.usedFrom(m, f.Addr, f.Node, f.Local+f.Remote+f.Unknown, now)
 		}
 	}
+}
+
+// usedFrom notes from which node a region of a process was used so many times. Of memory that others map, too, its
+// keeper is told.
+func (d *Daemon) usedFrom(m *member, addr uint64, node int, n uint32, now float64) {
+	if d.tracker != nil && m.workload.shared {
+		id, at, ok := d.tracker.Kept(m.life.ID(), addr)
+		if k := d.memberOf(id); ok && k != nil {
+			m, addr = k, at
+		}
+	}
+	m.users.Hear(addr, node, n, now)
 }
 
 // deafen ends the hearing.

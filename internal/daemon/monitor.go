@@ -54,24 +54,6 @@ func (d *Daemon) allows(s config.Source) bool {
 	return len(d.cfg.Sampler.Sources) == 0 || slices.Contains(d.cfg.Sampler.Sources, s)
 }
 
-// keep chooses for each workload that says so the process by which memory that several map
-// is seen and moved: the oldest.
-func (d *Daemon) keep() {
-	if d.tracker == nil {
-		return
-	}
-	oldest := map[*workload]*member{}
-	for _, m := range d.procs {
-		if o := oldest[m.workload]; m.workload.shared && m.err == nil &&
-			(o == nil || m.life.ID().Start < o.life.ID().Start || m.life.ID().Start == o.life.ID().Start && m.life.ID().PID < o.life.ID().PID) {
-			oldest[m.workload] = m
-		}
-	}
-	for _, m := range d.procs {
-		d.tracker.SetShared(m.life.ID(), oldest[m.workload] == m)
-	}
-}
-
 // monitor lets DAMON tell of memory of which the page tables do not.
 func (d *Daemon) monitor() {
 	if d.tracker == nil {
@@ -158,11 +140,13 @@ func (d *Daemon) listen() {
 	if m.source == nil {
 		return
 	}
+	var said []sampler.Said
 	err := m.source.Drain(func(target int, heard []sampler.Heard) {
 		if target < len(m.members) {
-			d.tracker.Hear(m.members[target].life.ID(), sampler.DAMON, heard)
+			said = append(said, sampler.Said{ID: m.members[target].life.ID(), Heard: heard})
 		}
 	})
+	d.tracker.Hear(sampler.DAMON, said...)
 	if err != nil {
 		if !errors.Is(err, damon.ErrEnded) {
 			d.note("", 0, err)

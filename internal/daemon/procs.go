@@ -249,6 +249,7 @@ func (d *Daemon) watch(pid int, c *config.Workload) {
 	}
 	d.tracker.Add(life.ID(), w.name, w.enforce, space)
 	d.tracker.SetPeriod(life.ID(), w.period)
+	d.tracker.SetShared(life.ID(), w.shared)
 	d.o.Log.Info("watching", "workload", w.name, "pid", pid, "comm", m.comm, "enforce", w.enforce)
 }
 

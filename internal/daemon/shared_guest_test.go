@@ -62,7 +62,7 @@ func beSharer(spec string) {
 }
 
 // Memory that three processes share is found to be hot in an eighth of it, and that comes
-// up, where the workload says so.
+// up, where the workload says so. Who has made it, the oldest, does not use it.
 func TestGuestSharedMemory(t *testing.T) {
 	if _, err := os.Stat("/sys/kernel/mm/damon"); err != nil {
 		t.Log("this kernel has no DAMON, and nothing tells how shared memory is used")
@@ -86,12 +86,12 @@ func TestGuestSharedMemory(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer unix.Close(fd)
-	sharer := func(node int) *subject {
+	sharer := func(node, hots int) *subject {
 		return startAs(t, "train", all, fmt.Sprintf("%s=/proc/%d/fd/%d %d %d %d", guestSharerEnv, os.Getpid(), fd, hots, all, node))
 	}
-	first := sharer(slow)
-	sharer(-1)
-	sharer(-1)
+	first := sharer(slow, 0)
+	sharer(-1, hots)
+	sharer(-1, hots)
 	if on := first.on(); on[slow] != all {
 		t.Fatalf("it lies on %v, want node %d", on, slow)
 	}

@@ -97,7 +97,7 @@ type Source struct {
 	// Lost tells that it was available, and is no more. It is tried again.
 	Lost   bool   `json:"lost,omitempty"`
 	Reason string `json:"reason,omitempty"` // why it is not available
-	Hint      string `json:"hint,omitempty"`   // what to do about it
+	Hint   string `json:"hint,omitempty"`   // what to do about it
 	// RegionsTotal counts the times that the source told of a region, and DisagreedTotal those of them at
 	// which that was hardly possible by what was known before: as the sources are fused, by what all of
 	// them had told.

@@ -25,7 +25,7 @@ func TestBlockHasTheProgramsLayout(t *testing.T) {
 			t.Errorf("%s: offset %d size %d in C, %d and %d in Go", name, a.Offset, a.Type.Size(), b.Offset, b.Type.Size())
 		}
 	}
-	if unsafe.Sizeof(walkRun{}) != 32 {
+	if unsafe.Sizeof(walkRun{}) != 48 {
 		t.Errorf("struct run has %d bytes", unsafe.Sizeof(walkRun{}))
 	}
 }

@@ -83,9 +83,19 @@ type Run struct {
 	Class Class
 	// VMAs is how many mappings it joins.
 	VMAs int
+	// Object and Offset tell of shared memory what is mapped, and from where in it on.
+	Object Object
+	Offset uint64
 	// Huge tells whether a mapping of it allows the kernel to turn base pages into
 	// huge ones behind tierd's back (khugepaged; the host may forbid it).
 	Huge bool
+}
+
+// Object is what several processes map: a file, or a piece of memory that the kernel takes for one.
+// The zero Object is none.
+type Object struct {
+	Dev   uint32 // as the kernel writes it, major number << 20 | minor
+	Inode uint64
 }
 
 // Space is the address space of one process, seen through a Source.
@@ -246,7 +256,10 @@ func (p *Space) Mappings(visit func(Run)) (vmas, policyMode int, err error) {
 	runs, bad := 0, false
 	deliver := func(r *walkRun) {
 		if runs++; runs <= maxRuns {
-			visit(Run{Range{r.Start, r.End}, Class(r.Class), int(r.Vmas), r.Huge > 0})
+			visit(Run{
+				Range: Range{r.Start, r.End}, Class: Class(r.Class), VMAs: int(r.Vmas), Huge: r.Huge > 0,
+				Object: Object{Dev: r.Dev, Inode: r.Inode}, Offset: r.Offset,
+			})
 		}
 	}
 	size := int(unsafe.Sizeof(walkRun{}))

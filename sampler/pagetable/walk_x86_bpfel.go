@@ -73,13 +73,15 @@ type walkResult struct {
 }
 
 type walkRun struct {
-	_     structs.HostLayout
-	Start uint64
-	End   uint64
-	Class uint32
-	Vmas  uint32
-	Huge  uint32
-	Pad   uint32
+	_      structs.HostLayout
+	Start  uint64
+	End    uint64
+	Class  uint32
+	Vmas   uint32
+	Huge   uint32
+	Dev    uint32
+	Inode  uint64
+	Offset uint64
 }
 
 // Names of all BPF objects in the ELF.

@@ -37,12 +37,28 @@ struct mempolicy {
 	unsigned short mode;
 } core;
 
-struct file;
+struct super_block {
+	__u32 s_dev;
+} core;
+
+struct inode {
+	unsigned long i_ino;
+	struct super_block *i_sb;
+} core;
+
+struct address_space {
+	struct inode *host;
+} core;
+
+struct file {
+	struct address_space *f_mapping;
+} core;
 
 struct vm_area_struct {
 	unsigned long vm_start;
 	unsigned long vm_end;
 	unsigned long vm_flags;
+	unsigned long vm_pgoff;
 	struct file *vm_file;
 	struct mempolicy *vm_policy;
 } core;

@@ -399,7 +399,10 @@ struct run {
 	__u32 class;
 	__u32 vmas;
 	__u32 huge; /* of its mappings, those in which huge pages may appear */
-	__u32 pad;
+	/* of shared memory: the file, or what stands for one, and where in it the run begins */
+	__u32 dev;
+	__u64 inode;
+	__u64 offset;
 };
 
 /* Neighbours of one class are reported as one run: a process of a million
@@ -420,8 +423,10 @@ int list_vmas(struct bpf_iter__task_vma *ctx)
 	struct vm_area_struct *vma = ctx->vma;
 	struct task_struct *task = ctx->task;
 	struct mempolicy *policy;
+	struct inode *inode;
 	unsigned long flags;
-	__u32 class = 0;
+	__u64 number = 0, offset = 0;
+	__u32 class = 0, dev = 0;
 
 	if (!vma || !task) {
 		listed = 1;
@@ -446,7 +451,14 @@ int list_vmas(struct bpf_iter__task_vma *ctx)
 		policy = task->mempolicy;
 		task_policy = policy ? policy->mode + 1 : 0;
 	}
-	if (last_run.end == vma->vm_start && last_run.class == class && last_run.vmas) {
+	if (vma->vm_file && flags & VM_SHARED) {
+		inode = vma->vm_file->f_mapping->host; /* who owns the pages */
+		number = inode->i_ino;
+		dev = inode->i_sb->s_dev;
+		offset = vma->vm_pgoff << page_shift;
+	}
+	if (last_run.end == vma->vm_start && last_run.class == class && last_run.vmas && last_run.inode == number && last_run.dev == dev &&
+	    (!number || last_run.offset + (last_run.end - last_run.start) == offset)) {
 		last_run.end = vma->vm_end;
 		last_run.vmas++;
 		last_run.huge += !(flags & VM_NOHUGEPAGE);
@@ -459,6 +471,9 @@ int list_vmas(struct bpf_iter__task_vma *ctx)
 		last_run.class = class;
 		last_run.vmas = 1;
 		last_run.huge = !(flags & VM_NOHUGEPAGE);
+		last_run.inode = number;
+		last_run.dev = dev;
+		last_run.offset = offset;
 	}
 	vma_total++;
 	return 0;
