@@ -1,8 +1,6 @@
 package sampler
 
 import (
-	"slices"
-
 	"github.com/tierd/tierd/policy"
 	"github.com/tierd/tierd/sampler/pagetable"
 )
@@ -57,7 +55,7 @@ func (t *Tracker) Hear(from Voice, said ...Said) {
 	var order []place
 	sums := map[place]Heard{}
 	add := func(p *process, addr uint64, h Heard) {
-		at, found := slices.BinarySearchFunc(p.regions, uint32(addr/policy.RegionSize), byBlock)
+		at, found := p.find(addr)
 		if found && p.regions[at].movable != 0 && p.regions[at].detail == noDetail {
 			r := place{p, at}
 			sum, twice := sums[r]

@@ -142,7 +142,7 @@ func (t *Tracker) unheardHere(p *process) (list []uint64) {
 
 // has tells whether a process has a region that may be moved.
 func (p *process) has(addr uint64) bool {
-	i, found := slices.BinarySearchFunc(p.regions, uint32(addr/policy.RegionSize), byBlock)
+	i, found := p.find(addr)
 	return found && p.regions[i].movable != 0
 }
 

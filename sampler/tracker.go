@@ -770,6 +770,11 @@ func (t *Tracker) look(p *process, now float64) {
 
 func byBlock(r region, block uint32) int { return cmp.Compare(r.block, block) }
 
+// find is the index of the region at an address.
+func (p *process) find(addr uint64) (i int, found bool) {
+	return slices.BinarySearchFunc(p.regions, uint32(addr/policy.RegionSize), byBlock)
+}
+
 // merge adds the regions that the scout has found.
 func (p *process) merge() {
 	slices.SortFunc(p.fresh, func(a, b region) int { return cmp.Compare(a.block, b.block) })

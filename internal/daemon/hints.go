@@ -1,12 +1,15 @@
 package daemon
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/tierd/tierd/config"
 	"github.com/tierd/tierd/internal/status"
+	"github.com/tierd/tierd/sampler"
 	"github.com/tierd/tierd/sampler/hintfault"
 )
 
@@ -14,9 +17,13 @@ import (
 type Hints interface {
 	Watch(pid int) (hintfault.Watched, error)
 	Drain() ([]hintfault.Faults, error)
+	Rounds(least float64) ([]hintfault.Round, error)
 	Stats() hintfault.Stats
 	Close()
 }
+
+// leastRound is how old a round must be to count, in seconds: by then the faults of most are over.
+const leastRound = 1.0
 
 // hearing is what is heard by hint faults, while there are any.
 type hearing struct {
@@ -66,12 +73,17 @@ func (d *Daemon) hear(balancing bool) {
 		h.members[w.ID()] = m
 	}
 	faults, err := h.source.Drain()
+	var rounds []hintfault.Round
+	if err == nil {
+		rounds, err = h.source.Rounds(leastRound)
+	}
 	if err != nil {
 		d.note("", 0, err)
 		d.deafen()
 		*h = hearing{refused: err, lost: true, triedAt: time.Now()}
 		return
 	}
+	h.hearRounds(d.tracker, rounds)
 	now := d.clock.Now()
 	for i := range faults {
 		f := &faults[i]
@@ -80,6 +92,26 @@ func (d *Daemon) hear(balancing bool) {
 			m.workload.hintsRemote += uint64(f.Remote)
 			d.usedFrom(m, f.Addr, f.Node, f.Local+f.Remote+f.Unknown, now)
 		}
+	}
+}
+
+// hearRounds takes what pages of each process that were made inaccessible tell of how often they are used.
+func (h *hearing) hearRounds(t *sampler.Tracker, rounds []hintfault.Round) {
+	if t == nil {
+		return
+	}
+	slices.SortFunc(rounds, func(a, b hintfault.Round) int {
+		return cmp.Or(cmp.Compare(a.Space, b.Space), cmp.Compare(a.Addr, b.Addr))
+	})
+	for len(rounds) > 0 {
+		n := 1
+		for n < len(rounds) && rounds[n].Space == rounds[0].Space {
+			n++
+		}
+		if m := h.members[rounds[0].Space]; m != nil {
+			t.HearRounds(m.life.ID(), rounds[:n])
+		}
+		rounds = rounds[n:]
 	}
 }
 

@@ -17,6 +17,7 @@ type ears struct {
 	watched map[hintfault.SpaceID]int // and which process
 	next    hintfault.SpaceID
 	faults  []hintfault.Faults
+	rounds  []hintfault.Round
 	closed  bool
 	err     error // of Drain
 }
@@ -39,6 +40,12 @@ func (e *ears) Drain() ([]hintfault.Faults, error) {
 	list := e.faults
 	e.faults = nil
 	return list, e.err
+}
+
+func (e *ears) Rounds(float64) ([]hintfault.Round, error) {
+	list := e.rounds
+	e.rounds = nil
+	return list, nil
 }
 
 func (e *ears) Stats() hintfault.Stats { return hintfault.Stats{} }

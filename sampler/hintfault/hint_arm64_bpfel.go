@@ -28,6 +28,19 @@ type hintPlace struct {
 	Node  uint32
 }
 
+type hintRound struct {
+	_      structs.HostLayout
+	Armed  uint64
+	Within [8]uint32
+}
+
+type hintStretch struct {
+	_     structs.HostLayout
+	Block uint64
+	Space uint32
+	Pad   uint32
+}
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
@@ -35,7 +48,9 @@ const (
 	hintMapBuffers        = "buffers"
 	hintMapCounts0        = "counts_0"
 	hintMapCounts1        = "counts_1"
+	hintMapRounds         = "rounds"
 	hintMapSpaces         = "spaces"
+	hintProgArmed         = "armed"
 	hintProgChecked       = "checked"
 	hintProgPrepared      = "prepared"
 	hintProgPreparedFault = "prepared_fault"
@@ -86,6 +101,7 @@ type hintSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type hintProgramSpecs struct {
+	Armed         *ebpf.ProgramSpec `ebpf:"armed"`
 	Checked       *ebpf.ProgramSpec `ebpf:"checked"`
 	Prepared      *ebpf.ProgramSpec `ebpf:"prepared"`
 	PreparedFault *ebpf.ProgramSpec `ebpf:"prepared_fault"`
@@ -99,6 +115,7 @@ type hintMapSpecs struct {
 	Buffers *ebpf.MapSpec `ebpf:"buffers"`
 	Counts0 *ebpf.MapSpec `ebpf:"counts_0"`
 	Counts1 *ebpf.MapSpec `ebpf:"counts_1"`
+	Rounds  *ebpf.MapSpec `ebpf:"rounds"`
 	Spaces  *ebpf.MapSpec `ebpf:"spaces"`
 }
 
@@ -133,6 +150,7 @@ type hintMaps struct {
 	Buffers *ebpf.Map `ebpf:"buffers"`
 	Counts0 *ebpf.Map `ebpf:"counts_0"`
 	Counts1 *ebpf.Map `ebpf:"counts_1"`
+	Rounds  *ebpf.Map `ebpf:"rounds"`
 	Spaces  *ebpf.Map `ebpf:"spaces"`
 }
 
@@ -141,6 +159,7 @@ func (m *hintMaps) Close() error {
 		m.Buffers,
 		m.Counts0,
 		m.Counts1,
+		m.Rounds,
 		m.Spaces,
 	)
 }
@@ -157,6 +176,7 @@ type hintVariables struct {
 //
 // It can be passed to loadHintObjects or ebpf.CollectionSpec.LoadAndAssign.
 type hintPrograms struct {
+	Armed         *ebpf.Program `ebpf:"armed"`
 	Checked       *ebpf.Program `ebpf:"checked"`
 	Prepared      *ebpf.Program `ebpf:"prepared"`
 	PreparedFault *ebpf.Program `ebpf:"prepared_fault"`
@@ -165,6 +185,7 @@ type hintPrograms struct {
 
 func (p *hintPrograms) Close() error {
 	return _HintClose(
+		p.Armed,
 		p.Checked,
 		p.Prepared,
 		p.PreparedFault,

@@ -197,3 +197,52 @@ func TestGuestEveryFaultIsHeard(t *testing.T) {
 		t.Errorf("heard of %d pages, %d were touched", pages, size/page)
 	}
 }
+
+// Pages that are made inaccessible are touched the sooner the more often they are used.
+func TestGuestRounds(t *testing.T) {
+	s := open(t)
+	balance(t, "0")
+	mem := subject(t)
+	balance(t, "1")
+	space, err := s.Watch(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	hot, cold := mem[:size/2], mem[size/2:]
+	use(t, hot)
+	from, middle := uint64(uintptr(unsafe.Pointer(&hot[0]))), uint64(uintptr(unsafe.Pointer(&cold[0])))
+	var soon, all [2]uint32 // of each half: touched within a quarter of a second, and at all
+	var rounds [2]int
+	for end := time.Now().Add(90 * time.Second); time.Now().Before(end) && (rounds[0] < 4 || rounds[1] < 4); time.Sleep(500 * time.Millisecond) {
+		list, err := s.Rounds(1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range list {
+			if r.Age < 1 || r.Addr%(2<<20) != 0 {
+				t.Errorf("%+v", r)
+			}
+			if r.Space != space.ID() || r.Addr < from || r.Addr >= from+size {
+				continue
+			}
+			half := 0
+			if r.Addr >= middle {
+				half = 1
+			}
+			rounds[half]++
+			for step, n := range r.Touched {
+				if hintfault.StepSeconds(step) < 0.3 {
+					soon[half] += n
+				}
+				all[half] += n
+			}
+		}
+	}
+	t.Logf("%d rounds: %d pages touched soon, %d at all; of what nobody uses %d rounds: %d, %d", rounds[0], soon[0], all[0], rounds[1], soon[1], all[1])
+	if rounds[0] < 4 || rounds[1] < 4 {
+		t.Fatalf("rounds of each half: %v", rounds)
+	}
+	if all[0] < 512 || all[1] > 0 {
+		t.Errorf("touched: %v", all)
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
 
 	"github.com/tierd/tierd/internal/bpf"
 )
@@ -60,11 +61,29 @@ type Stats struct {
 	Faults, Lost uint64
 }
 
+// RoundSteps is how many steps tell how soon pages were touched.
+const RoundSteps = 8
+
+// StepSeconds is when a step ends, after the pages were made inaccessible; the last has no end.
+func StepSeconds(step int) float64 { return float64(uint64(1)<<(20+2*step)) / 1e9 }
+
+// Round is what became of the pages of 2 MiB of an address space that were made inaccessible at once.
+type Round struct {
+	Space SpaceID
+	// Addr is a multiple of 2 MiB.
+	Addr uint64
+	// Age is in seconds since then.
+	Age float64
+	// Touched counts the pages that were touched in each step.
+	Touched [RoundSteps]uint32
+}
+
 // Source hears hint faults. Open makes one.
 type Source struct {
 	spaces  *bpf.Spaces
 	coll    *ebpf.Collection
 	hook    link.Link
+	arm     link.Link // nil where it is not heard when pages are made inaccessible
 	counts  [2]*ebpf.Map
 	active  uint32
 	next    SpaceID
@@ -74,6 +93,10 @@ type Source struct {
 	keys    []hintPlace
 	values  []hintFaults
 	drained []Faults
+
+	stretches []hintStretch
+	rounds    []hintRound
+	ended     []Round
 }
 
 // Watched is an address space whose faults are counted.
@@ -152,8 +175,9 @@ func open(program string) (*Source, error) {
 	if err != nil {
 		return nil, &Unavailable{Step: "load", Err: err}
 	}
+	arms := program != hintProgTouched && armable()
 	for name := range spec.Programs {
-		if name != program {
+		if name != program && !(arms && name == hintProgArmed) {
 			delete(spec.Programs, name)
 		}
 	}
@@ -169,8 +193,14 @@ func open(program string) (*Source, error) {
 	s := &Source{
 		spaces: spaces, coll: coll, counts: [2]*ebpf.Map{coll.Maps[hintMapCounts0], coll.Maps[hintMapCounts1]},
 		keys: make([]hintPlace, batch), values: make([]hintFaults, batch),
+		stretches: make([]hintStretch, batch), rounds: make([]hintRound, batch),
 	}
 	s.hook, err = link.AttachTracing(link.TracingOptions{Program: coll.Programs[program]})
+	if err == nil && arms {
+		if s.arm, err = link.AttachTracing(link.TracingOptions{Program: coll.Programs[hintProgArmed]}); err != nil {
+			s.hook.Close()
+		}
+	}
 	if err != nil {
 		coll.Close()
 		spaces.Close()
@@ -179,8 +209,60 @@ func open(program string) (*Source, error) {
 	return s, nil
 }
 
+// armable tells whether the function that makes pages inaccessible can be hooked.
+func armable() bool {
+	spec, err := btf.LoadKernelSpec()
+	if err != nil {
+		return false
+	}
+	var f *btf.Func
+	return spec.TypeByName("change_prot_numa", &f) == nil
+}
+
+// Rounds returns what became of pages that were made inaccessible, of the rounds of at least some age in
+// seconds, each once and in no order; none where it is not heard when that is done. The result is valid until the next call.
+func (s *Source) Rounds(least float64) ([]Round, error) {
+	s.ended = s.ended[:0]
+	if s.arm == nil {
+		return nil, nil
+	}
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
+		return nil, fmt.Errorf("hint faults: %w", err)
+	}
+	now := uint64(ts.Nano())
+	all := s.coll.Maps[hintMapRounds]
+	var cursor ebpf.MapBatchCursor
+	for {
+		n, err := all.BatchLookup(&cursor, s.stretches, s.rounds, nil)
+		for i := range n {
+			k, r := &s.stretches[i], &s.rounds[i]
+			if age := float64(now-min(r.Armed, now)) / 1e9; age >= least {
+				s.ended = append(s.ended, Round{Space: SpaceID(k.Space), Addr: k.Block << blockShift, Age: age, Touched: r.Within})
+			}
+		}
+		if errors.Is(err, ebpf.ErrKeyNotExist) {
+			break
+		}
+		if err != nil {
+			return nil, fmt.Errorf("hint faults: rounds: %w", err)
+		}
+	}
+	// One that began anew meanwhile is lost, and there will be another.
+	for i := range s.ended {
+		r := &s.ended[i]
+		if err := all.Delete(hintStretch{Block: r.Addr >> blockShift, Space: uint32(r.Space)}); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+			return s.ended[:i], fmt.Errorf("hint faults: rounds: %w", err)
+		}
+	}
+	return s.ended, nil
+}
+
 // Close detaches the program and forgets everything.
 func (s *Source) Close() {
+	if s.arm != nil {
+		s.arm.Close()
+	}
 	s.hook.Close()
 	s.coll.Close()
 	s.spaces.Close()

@@ -18,7 +18,7 @@ func TestBlockHasTheProgramsLayout(t *testing.T) {
 	if c.Size() != g.Size() {
 		t.Fatalf("struct block has %d bytes, Block %d", c.Size(), g.Size())
 	}
-	for _, name := range []string{"Young", "Present", "Slot", "Count", "PresentPages", "YoungPages", "Kind", "LeafShift"} {
+	for _, name := range []string{"Young", "Present", "Slot", "Count", "PresentPages", "YoungPages", "Kind", "LeafShift", "ArmedPages"} {
 		a, _ := c.FieldByName(name)
 		b, _ := g.FieldByName(name)
 		if a.Offset != b.Offset || a.Type.Size() != b.Type.Size() {

@@ -51,7 +51,8 @@ type Block struct {
 	// LeafShift is the log2 of what the entry that ended the walk maps, or, for
 	// KindNone, leaves unmapped.
 	LeafShift uint8
-	_         uint16
+	// ArmedPages are present, and made inaccessible by NUMA balancing: their next access is a hint fault.
+	ArmedPages uint16
 }
 
 // What one run of the program is asked to do, as enum mode in walk.c.

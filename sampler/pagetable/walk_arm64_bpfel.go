@@ -23,7 +23,7 @@ type walkBlock struct {
 	YoungPages   uint16
 	Kind         uint8
 	LeafShift    uint8
-	Pad          uint16
+	ArmedPages   uint16
 }
 
 type walkFound struct {
@@ -68,7 +68,7 @@ type walkResult struct {
 		YoungPages   uint16
 		Kind         uint8
 		LeafShift    uint8
-		Pad          uint16
+		ArmedPages   uint16
 	}
 }
 

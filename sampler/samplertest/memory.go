@@ -34,6 +34,8 @@ type Region struct {
 	// Slot is where each page lies.
 	Slot [policy.PagesPerRegion]policy.Slot
 	Huge bool
+	// Armed is how many pages wait for a hint fault.
+	Armed int
 
 	cleared float64
 	young   [policy.PagesPerRegion]bool
@@ -136,7 +138,7 @@ func (m *Memory) Walk(addrs []uint64, visit func(int, *pagetable.Block)) (int, e
 			b.Kind = pagetable.KindFault
 		} else if r != nil {
 			m.age(r)
-			b.Kind, b.LeafShift = pagetable.KindTable, 12
+			b.Kind, b.LeafShift, b.ArmedPages = pagetable.KindTable, 12, uint16(r.Armed)
 			if r.Huge {
 				b.Kind, b.LeafShift = pagetable.KindLeaf, 21
 			}

@@ -14,6 +14,7 @@ typedef unsigned long long __u64;
 #define core __attribute__((preserve_access_index))
 #define __uint(name, val) int(*name)[val]
 #define __type(name, val) typeof(val) *name
+#define __always_inline inline __attribute__((always_inline))
 #define NULL ((void *)0)
 
 struct task_struct;
@@ -25,6 +26,8 @@ static void *(*bpf_map_lookup_elem)(void *map, const void *key) = (void *)1;
 static long (*bpf_map_update_elem)(void *map, const void *key, const void *value, __u64 flags) = (void *)2;
 static long (*bpf_probe_read_kernel)(void *dst, __u32 size, const void *from) = (void *)113;
 static __u64 (*bpf_get_numa_node_id)(void) = (void *)42;
+static __u64 (*bpf_ktime_get_ns)(void) = (void *)5;
+static long (*bpf_loop)(__u32 n, void *fn, void *ctx, __u64 flags) = (void *)181;
 static struct task_struct *(*bpf_get_current_task_btf)(void) = (void *)158;
 
 #define BPF_MAP_TYPE_HASH 1
@@ -62,6 +65,28 @@ struct faults {
 	__u32 pad;
 };
 
+#define ROUND_STEPS 8
+#define STEP_SHIFT 20 /* the first step ends about a millisecond after arming, each next one four times as late */
+
+/* The pages of 2 MiB that were made inaccessible at once, and how soon they were touched. */
+struct stretch {
+	__u64 block;
+	__u32 space;
+	__u32 pad;
+};
+
+struct round {
+	__u64 armed; /* ns on the monotonic clock */
+	__u32 within[ROUND_STEPS];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 65536);
+	__type(key, struct stretch);
+	__type(value, struct round);
+} rounds SEC(".maps");
+
 /* The watched address spaces; the map of internal/bpf is taken for it. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -91,6 +116,22 @@ struct {
 
 __u32 active; /* the buffer that is filled */
 __u64 seen;   /* faults of watched spaces; what the buffers lack of it is lost */
+
+/* Notes how long a page was inaccessible before it was touched. */
+static __always_inline void touch(__u32 space, __u64 addr)
+{
+	struct stretch at = {.block = addr >> BLOCK_SHIFT, .space = space};
+	struct round *r = bpf_map_lookup_elem(&rounds, &at);
+	__u64 past;
+	__u32 step;
+
+	if (!r)
+		return;
+	past = (bpf_ktime_get_ns() - r->armed) >> STEP_SHIFT;
+	for (step = 0; step < ROUND_STEPS - 1 && past; step++)
+		past >>= 2;
+	__sync_fetch_and_add(&r->within[step & (ROUND_STEPS - 1)], 1);
+}
 
 static void count(struct mm_struct *mm, __u64 addr, const int *flags)
 {
@@ -124,6 +165,7 @@ static void count(struct mm_struct *mm, __u64 addr, const int *flags)
 	if (flags) {
 		bpf_probe_read_kernel(&how, sizeof(how), flags);
 		n = how & TNF_FAULT_LOCAL ? &f->local : &f->remote;
+		touch(*space, addr);
 	}
 	__sync_fetch_and_add(n, 1);
 }
@@ -166,5 +208,44 @@ SEC("tp_btf/page_fault_user")
 int touched(__u64 *ctx)
 {
 	count(bpf_get_current_task_btf()->mm, ctx[0], NULL);
+	return 0;
+}
+
+#define MAX_ARMED 4096 /* blocks of one call: 8 GiB */
+
+struct arming {
+	__u64 block, end, now;
+	__u32 space;
+};
+
+static long arm_block(__u32 i, void *ctx)
+{
+	struct arming *a = ctx;
+	struct stretch at = {.block = a->block + i, .space = a->space};
+	struct round begun = {.armed = a->now};
+
+	if (at.block >= a->end)
+		return 1;
+	bpf_map_update_elem(&rounds, &at, &begun, 0);
+	return 0;
+}
+
+/* change_prot_numa(vma, addr, end): makes pages inaccessible */
+SEC("fentry/change_prot_numa")
+int armed(__u64 *ctx)
+{
+	struct vm_area_struct *vma = (struct vm_area_struct *)ctx[0];
+	__u64 mm = (__u64)vma->vm_mm;
+	__u32 *space = bpf_map_lookup_elem(&spaces, &mm);
+	struct arming a = {};
+
+	if (!space)
+		return 0;
+	/* Of a block at the edge of a mapping only a part is armed; what is armed is seen in the page table. */
+	a.block = ctx[1] >> BLOCK_SHIFT;
+	a.end = (ctx[2] + (1ULL << BLOCK_SHIFT) - 1) >> BLOCK_SHIFT;
+	a.now = bpf_ktime_get_ns();
+	a.space = *space;
+	bpf_loop(MAX_ARMED, arm_block, &a, 0);
 	return 0;
 }

@@ -53,7 +53,7 @@ struct block {
 	__u16 young_pages;
 	__u8 kind;
 	__u8 leaf_shift; /* of the entry that ended the walk: what it maps, or leaves out */
-	__u16 pad;
+	__u16 armed_pages; /* present, and made inaccessible: the next access is a hint fault */
 };
 
 enum mode {
@@ -184,6 +184,7 @@ __attribute__((noinline)) int read_leaf(__u32 bi, __u64 addr)
 
 	b->present_pages = 512;
 	b->young_pages = young ? 512 : 0;
+	b->armed_pages = found.entry & valid_mask ? 0 : 512;
 	slots = slot * 0x0101010101010101ULL;
 	for (i = 0; i < 8; i++) {
 		b->present[i] = ~0ULL;
@@ -209,6 +210,7 @@ __attribute__((noinline)) int read_entries(__u32 piece, __u32 bi)
 		if (!(e & present_mask) || (e & special_mask))
 			continue;
 		bit = !!(e & young_mask);
+		b->armed_pages += e & valid_mask ? 0 : weight;
 		present |= 1ULL << j;
 		young |= bit << j;
 		slot = slot_of(frame_of(e, req.phys_mask));
@@ -262,6 +264,7 @@ static long read_piece(__u32 piece, void *ctx)
 	b->present[piece >> 2] |= 0xffffULL << at;
 	b->young[piece >> 2] |= (young >> young_shift) << at;
 	b->slot[piece] = slot;
+	b->armed_pages += all & valid_mask ? 0 : 16;
 	if (slot < MAX_SLOTS)
 		b->count[slot & (MAX_SLOTS - 1)] += 16;
 	return 0;
