@@ -57,6 +57,7 @@ var parsers = map[string]struct {
 	"Cgroup":   {reader(hostfs.ParseCgroup), []string{"0::/a\n", "4:memory,cpu:/b\n0::/ (deleted)\n", "x"}},
 	"NUMAStat": {reader(func(r io.Reader) (hostfs.NUMAStat, error) { return hostfs.ParseNUMAStat(r, 4096) }), []string{
 		"anon N0=4096 N2=0\nfile N0=1\n", "hierarchical_anon=3 N0=3 N1=0\nanon=1 N0=1 N1=0\nhierarchical_total=3 N0=3\n", "anon N0", "anon Nx=1", "anon N0=99999999999999999999"}},
+	"CPU": {reader(hostfs.ParseCPU), []string{"processor\t: 0\nvendor_id\t: GenuineIntel\ncpu family\t: 6\nmodel\t\t: 143\nmodel name\t: Xeon\n\nprocessor\t: 1\n", "model: x\n", "\n\n", ""}},
 	"SchedNUMA": {reader(hostfs.ParseSchedNUMA), []string{
 		schedNUMA, "numa_preferred_nid : x\n", "numa_faults node=0 task_private=x\n", "numa_faults task_private=1\n", "a (1, #threads: 1)\n---\n"}},
 	"NvidiaNUMA":  {reader(hostfs.ParseNvidiaNUMA), []string{"Node:      250\nStatus:    online\nAddress:   40000000000\nSize:      3f0000000\n", "Node: -1", "Node: x", ""}},
@@ -94,6 +95,7 @@ func FuzzStatus(f *testing.F)      { fuzz(f, "Status") }
 func FuzzCgroup(f *testing.F)      { fuzz(f, "Cgroup") }
 func FuzzNvidiaNUMA(f *testing.F)  { fuzz(f, "NvidiaNUMA") }
 func FuzzNUMAStat(f *testing.F)    { fuzz(f, "NUMAStat") }
+func FuzzCPU(f *testing.F)         { fuzz(f, "CPU") }
 func FuzzSchedNUMA(f *testing.F)   { fuzz(f, "SchedNUMA") }
 func FuzzNvidiaModel(f *testing.F) { fuzz(f, "NvidiaModel") }
 

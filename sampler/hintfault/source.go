@@ -3,7 +3,6 @@ package hintfault
 import (
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
@@ -32,10 +31,7 @@ var ErrGone = bpf.ErrGone
 
 const (
 	blockShift = 21
-	// grace is how long programs that were running when the buffers changed places may
-	// still write into the one that is read.
-	grace = time.Millisecond
-	// batch is how many entries are read at once.
+	// batch is how many rounds are read at once.
 	batch = 1024
 )
 
@@ -84,14 +80,11 @@ type Source struct {
 	coll    *ebpf.Collection
 	hook    link.Link
 	arm     link.Link // nil where it is not heard when pages are made inaccessible
-	counts  [2]*ebpf.Map
-	active  uint32
+	counts  *bpf.Buffers[hintPlace, hintFaults]
 	next    SpaceID
 	told    uint64
 	all     bool
 	stats   Stats
-	keys    []hintPlace
-	values  []hintFaults
 	drained []Faults
 
 	stretches []hintStretch
@@ -191,8 +184,8 @@ func open(program string) (*Source, error) {
 		return nil, &Unavailable{Step: "load", Err: err, Hint: bpf.LoadHint(err)}
 	}
 	s := &Source{
-		spaces: spaces, coll: coll, counts: [2]*ebpf.Map{coll.Maps[hintMapCounts0], coll.Maps[hintMapCounts1]},
-		keys: make([]hintPlace, batch), values: make([]hintFaults, batch),
+		spaces: spaces, coll: coll,
+		counts:    bpf.NewBuffers[hintPlace, hintFaults](coll.Maps[hintMapCounts0], coll.Maps[hintMapCounts1], coll.Variables[hintVarActive]),
 		stretches: make([]hintStretch, batch), rounds: make([]hintRound, batch),
 	}
 	s.hook, err = link.AttachTracing(link.TracingOptions{Program: coll.Programs[program]})
@@ -291,29 +284,15 @@ func (s *Source) Drain() ([]Faults, error) {
 	if err := s.coll.Variables[hintVarSeen].Get(&seen); err != nil {
 		return nil, fmt.Errorf("hint faults: %w", err)
 	}
-	full := s.counts[s.active]
-	s.active = 1 - s.active
-	if err := s.coll.Variables[hintVarActive].Set(s.active); err != nil {
-		return nil, fmt.Errorf("hint faults: %w", err)
-	}
-	time.Sleep(grace)
 	s.drained = s.drained[:0]
-	var cursor ebpf.MapBatchCursor
-	for {
-		n, err := full.BatchLookupAndDelete(&cursor, s.keys, s.values, nil)
-		for i := range n {
-			k, v := &s.keys[i], &s.values[i]
-			s.told += uint64(v.Local) + uint64(v.Remote) + uint64(v.Unknown)
-			s.drained = append(s.drained, Faults{
-				Space: SpaceID(k.Space), Addr: k.Block << blockShift, Node: int(k.Node), Local: v.Local, Remote: v.Remote, Unknown: v.Unknown,
-			})
-		}
-		if errors.Is(err, ebpf.ErrKeyNotExist) {
-			break
-		}
-		if err != nil {
-			return s.drained, fmt.Errorf("hint faults: %w", err)
-		}
+	err := s.counts.Drain(func(k *hintPlace, v *hintFaults) {
+		s.told += uint64(v.Local) + uint64(v.Remote) + uint64(v.Unknown)
+		s.drained = append(s.drained, Faults{
+			Space: SpaceID(k.Space), Addr: k.Block << blockShift, Node: int(k.Node), Local: v.Local, Remote: v.Remote, Unknown: v.Unknown,
+		})
+	})
+	if err != nil {
+		return s.drained, fmt.Errorf("hint faults: %w", err)
 	}
 	// What was seen before the buffers changed places has been told, if it was not
 	// pushed out by others.
