@@ -475,7 +475,7 @@ func TestNotSelectable(t *testing.T) {
 
 func TestSourceNotice(t *testing.T) {
 	for text, want := range map[string]int{
-		`"auto"`: 0, `"page-table"`: 0, `["page-table"]`: 0, `"damon"`: 0, `["page-table", "precise"]`: 1,
+		`"auto"`: 0, `"page-table"`: 0, `["page-table"]`: 0, `"damon"`: 0, `["page-table", "precise"]`: 0,
 	} {
 		c := parse(t, "sampler.source = "+text)
 		if got := c.NotActedOn(); len(got) != want {

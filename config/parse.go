@@ -164,7 +164,7 @@ func (d *decoder) rules() []rule {
 		}},
 		{name: "workload", each: d.workload},
 		{name: "sampler", table: []rule{
-			{name: "source", value: d.sources, later: d.sourcesLater},
+			{name: "source", value: d.sources},
 			{name: "cpu_budget", value: d.text(&s.CPUBudget, func() *ValueError { return above(s.CPUBudget, 0) })},
 			{name: "burst_budget", value: d.text(&s.BurstBudget, func() *ValueError { return above(s.BurstBudget, 0) })},
 			{name: "detail_memory", value: d.text(&s.DetailMemory, func() *ValueError { return bound(s.DetailMemory, MiB, 64*GiB) })},
@@ -901,13 +901,6 @@ func (d *decoder) sources(n *node, v any) {
 		sources = append(sources, s)
 	}
 	d.cfg.Sampler.Sources = sources
-}
-
-func (d *decoder) sourcesLater() string {
-	if !slices.Contains(d.cfg.Sampler.Sources, SourcePrecise) {
-		return ""
-	}
-	return "accepted, but this version does not see with precise yet"
 }
 
 // KeyInfo describes a key that a file may have.

@@ -502,6 +502,18 @@ func TestSummary(t *testing.T) {
 	}
 }
 
+// A fast tier that is so loaded that it is no faster attracts nothing any more.
+func TestLoadedFastTierAttractsNothing(t *testing.T) {
+	for _, access := range []float64{100, 399.9, 400, 900} {
+		s := tiers(9, 9).with(1, 50).with(1, 60)
+		s.Tiers[0].AccessNS, s.Tiers[1].AccessNS = access, 400
+		plan := new(Engine).Decide(s, params())
+		if moved := len(plan.Moves) > 0; moved != (access == 100) {
+			t.Errorf("%g ns and 400 ns: moves %v", access, plan.Moves)
+		}
+	}
+}
+
 // Where memory is used from tells what is local; what nobody knows is neither.
 func TestLocalAccesses(t *testing.T) {
 	from := func(home uint8) func(*Region) { return func(r *Region) { r.Home = home } }

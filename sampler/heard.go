@@ -12,11 +12,12 @@ type Voice uint8
 const (
 	HintFaults Voice = iota
 	DAMON
+	Samples
 	voices
 )
 
 // Voices are all of them, by their names in the configuration.
-func Voices() []string { return []string{HintFaults: "hint-fault", DAMON: "damon"} }
+func Voices() []string { return []string{HintFaults: "hint-fault", DAMON: "damon", Samples: "precise"} }
 
 func (v Voice) String() string { return Voices()[v] }
 

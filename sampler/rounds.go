@@ -63,11 +63,10 @@ func (t *Tracker) heardOf(p *process, round *hintfault.Round, b *pagetable.Block
 	return h, step >= 0 && h.Pages > 0
 }
 
-// keyAt is the key of a region, or of the one of which it is a part.
+// keyAt is the key of a region, or of the one that has its account.
 func (t *Tracker) keyAt(p *process, addr uint64) key {
-	t.elsewhere(p, addr, func(q *process, at uint64, _ bool) { p, addr = q, at })
-	if i, found := p.find(addr); found {
-		return p.regions[i].key
+	if q, i, found := t.regionOf(p, addr); found {
+		return q.regions[i].key
 	}
 	return 0
 }

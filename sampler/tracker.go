@@ -206,6 +206,7 @@ type process struct {
 	sampled   bool      // at least once
 	newsAt    float64   // when it last was not as it was known to be, or other boundaries came
 	by        []float64 // the boundaries then
+	scale     float64   // ln of the share of accesses that are sampled
 	surprises int       // regions of the batch that is read that are not as they were known to be
 	err       error
 }

@@ -63,6 +63,8 @@ type Options struct {
 	// Source, Hear, Open and Pager replace the real kernel in tests.
 	Source Source
 	Hear   func() (Hints, error)
+	// Sample opens the source of the processor's samples, for a share of one CPU.
+	Sample func(share float64) (Samples, error)
 	// Monitor is given the file for a note on what runs.
 	Monitor func(s damon.Settings, note string) (Monitor, error)
 	Open    func(pid int) (Life, error)
@@ -95,6 +97,7 @@ type Daemon struct {
 	hearing    hearing
 	monitoring monitoring
 	sight      sight
+	sampling   sampling
 	source     Source
 	tracker    *sampler.Tracker
 	control    policy.Controller
@@ -197,6 +200,9 @@ func (d *Daemon) open() {
 	if d.o.Hear == nil {
 		d.o.Hear = func() (Hints, error) { return hintfault.Open() }
 	}
+	if d.o.Sample == nil {
+		d.o.Sample = func(share float64) (Samples, error) { return openSamples(d.o.Host, share) }
+	}
 	if d.o.Monitor == nil {
 		if err := damon.Recover(d.o.Host, d.monitorNote()); err != nil {
 			d.note("", 0, fmt.Errorf("DAMON, which a tierd that was killed has left running: %w", err))
@@ -284,6 +290,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 			d.watchSight()
 			d.scan()
 			d.hear(balancing)
+			d.takeSamples()
 			d.settle()
 			d.monitor()
 			d.askPressures()
@@ -338,6 +345,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 
 func (d *Daemon) close() {
 	d.deafen()
+	d.endSampling()
 	d.endMonitor()
 	d.movers.Close()
 	if d.tracker != nil {

@@ -61,7 +61,7 @@ func (d *Daemon) every(took time.Duration) time.Duration {
 func (d *Daemon) decide() {
 	d.decided = d.tracker.News()
 	s := &policy.Snapshot{
-		Seconds: d.clock.Now(), Tiers: d.nodes.tiers, Nodes: d.nodes.list,
+		Seconds: d.clock.Now(), Tiers: d.sampling.latency.measured(d.nodes.tiers), Nodes: d.nodes.list,
 		MoveCost:  d.enforcing.CostPerPage(),
 		Processes: d.tracker.Snapshot(),
 		Workloads: shares(d.cfg, d.nodes.tiers),

@@ -152,7 +152,7 @@ func (h *hearing) report() (s status.Source, ok bool) {
 	s.Name = string(config.SourceHintFault)
 	switch {
 	case h.source != nil:
-		s.Available = true
+		s.Available, s.LostTotal = true, h.source.Stats().Lost
 	case h.refused != nil:
 		s.Reason, s.Lost = h.refused.Error(), h.lost
 		var u *hintfault.Unavailable

@@ -17,6 +17,7 @@ import (
 	"github.com/tierd/tierd/sampler"
 	"github.com/tierd/tierd/sampler/hintfault"
 	"github.com/tierd/tierd/sampler/pagetable"
+	"github.com/tierd/tierd/sampler/precise"
 	"github.com/tierd/tierd/sampler/users"
 )
 
@@ -45,6 +46,7 @@ type member struct {
 	workload *workload
 	err      error
 	heard    hintfault.Watched // nil: its hint faults are not counted
+	sampled  precise.Watched   // nil: its accesses are not sampled
 	users    users.Users
 	affinity affinity
 	cgroup   string         // "" where it is not known
@@ -166,6 +168,7 @@ func (d *Daemon) drop(pid int) {
 	d.enforcing.Refusals().Forget(id)
 	d.observing.Refusals().Forget(id)
 	d.unhear(m)
+	d.unsample(m)
 	m.life.Close()
 	delete(d.procs, pid)
 }

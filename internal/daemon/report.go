@@ -47,6 +47,9 @@ func (d *Daemon) publish(now time.Time, took time.Duration) {
 	if heard, ok := d.hearing.report(); ok {
 		s.Sources = append(s.Sources, heard)
 	}
+	if heard, ok := d.sampling.report(); ok {
+		s.Sources = append(s.Sources, heard)
+	}
 	if heard, ok := d.monitoring.report(); ok {
 		s.Sources = append(s.Sources, heard)
 	}

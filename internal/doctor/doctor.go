@@ -111,7 +111,7 @@ func probes() []probe {
 		{"source.page-table", pageTable},
 		{"source.hint-fault", hintFaults},
 		{"source.damon", damonSource},
-		{"source.precise", precise},
+		{"source.precise", samples},
 		{"kernel.btf", kernelBTF},
 		{"kernel.bpf", kernelBPF},
 		{"kernel.lockdown", lockdown},

@@ -128,7 +128,7 @@ func TestVerdicts(t *testing.T) {
 		{name: "bad config", cfgErr: bad, id: "config.file", want: doctor.Fail, found: "2 problems"},
 		{name: "unreadable config", cfgErr: unix.EACCES, id: "config.file", want: doctor.Fail},
 		{name: "config of another host", cfg: load("[tier.hbm]\nnodes = \"9\"\n"), id: "config.file", want: doctor.Fail, found: "1 problem"},
-		{name: "config ahead", cfg: load("[sampler]\nsource = [\"precise\"]\n"), id: "config.file", want: doctor.Warn},
+		{name: "config ahead", cfg: load("[workload.a]\ncomm = [\"a\"]\nnear = \"gpu\"\n"), id: "config.file", want: doctor.Warn},
 		{name: "good config", cfg: load(""), id: "config.file", want: doctor.OK, found: "observes"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"github.com/tierd/tierd/internal/hostfs"
 	"github.com/tierd/tierd/sampler/hintfault"
 	"github.com/tierd/tierd/sampler/pagetable"
+	"github.com/tierd/tierd/sampler/precise"
 	"github.com/tierd/tierd/topology"
 )
 
@@ -138,8 +139,19 @@ func damonSource(e *examination) Check {
 	return found(OK, "", "tells of memory that several processes map, where its workload says shared = true")
 }
 
-func precise(*examination) Check {
-	return found(OK, "", "not in this version: samples of the processor's own")
+func samples(e *examination) Check {
+	if _, err := e.Host.EventSources(); err != nil {
+		return e.unread(err, found(OK, "", "not available: the kernel shows no event sources"))
+	}
+	events, err := precise.Choose(e.Host)
+	if err != nil {
+		return found(OK, "", "not available, and not needed: %v", err)
+	}
+	var names []string
+	for i := range events {
+		names = append(names, events[i].Name)
+	}
+	return found(OK, "", "may be named in [sampler] source: %s", strings.Join(names, ", "))
 }
 
 func kernelBTF(e *examination) Check {

@@ -238,9 +238,19 @@ func Definitions() []Definition {
 				emit(flag(s.Lost), s.Name)
 			}
 		}},
+		{"tierd_source_lost_events_total", Counter, []string{"source"}, "Faults and samples of watched processes for which the source's maps had no room.", func(v *view, emit emitter) {
+			for _, s := range v.Sources {
+				emit(float64(s.LostTotal), s.Name)
+			}
+		}},
 		{"tierd_source_regions_total", Counter, []string{"source"}, "Times that a source told of a region of 2 MiB.", func(v *view, emit emitter) {
 			for _, s := range v.Sources {
 				emit(float64(s.RegionsTotal), s.Name)
+			}
+		}},
+		{"tierd_source_throttled_total", Counter, []string{"source"}, "Times that the kernel stopped a source for a while because it took too long.", func(v *view, emit emitter) {
+			for _, s := range v.Sources {
+				emit(float64(s.ThrottledTotal), s.Name)
 			}
 		}},
 		{"tierd_second_mover", Gauge, nil, "1 while somebody else moves memory, too, of which tierd status tells; tierd leaves alone what they move.", func(v *view, emit emitter) {

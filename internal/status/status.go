@@ -103,6 +103,10 @@ type Source struct {
 	// them had told.
 	RegionsTotal   uint64 `json:"regions_total"`
 	DisagreedTotal uint64 `json:"disagreed_total"`
+	// LostTotal counts events of watched processes for which its maps had no room, ThrottledTotal how often the kernel
+	// stopped it for a while because it took too long.
+	LostTotal      uint64 `json:"lost_total"`
+	ThrottledTotal uint64 `json:"throttled_total"`
 }
 
 // Sampler is what looking costs and how it is steered.
